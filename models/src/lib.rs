@@ -1,0 +1,34 @@
+//! What a model **is**: the contract it declares, the files it comes in, the session that runs it, and
+//! the meaning of what it returns.
+//!
+//! ```text
+//!  repository            contract              signature             scorer            verdict
+//!  <name>/<version>/  →  task, features,   →   do the graph's    →   [B,L,F] in,   →   anomaly: score, flag, why
+//!  model.onnx            L, outputs, units     inputs fit it?        outputs out       rul: value, health
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`repository`] | where a name and a version are on disk |
+//! | [`contract`] | what the model says it needs and gives (`forewarn.*` metadata, or `model.toml`) |
+//! | [`signature`] | what the graph really has; compared with the contract |
+//! | [`runtime`] | finding and loading `libonnxruntime.so`, with an error that says what to do |
+//! | [`scorer`] | one ONNX Runtime session: a batch in, one buffer per output out |
+//! | [`verdict`] | raw outputs into anomaly scores, contributions and remaining useful life |
+//! | [`model`] | all of the above for one version, loaded, checked and probed |
+//!
+//! Not here: telemetry, Kafka, features, sequences (the `pipeline` crate), training (the `training` crate).
+
+pub mod contract;
+pub mod model;
+pub mod repository;
+pub mod runtime;
+pub mod scorer;
+pub mod signature;
+pub mod verdict;
+
+pub use contract::{Contract, Padding, Task};
+pub use model::{LoadError, Model};
+pub use repository::{ModelFiles, Repository};
+pub use runtime::Runtime;
+pub use verdict::{Verdict, Verdicts};
