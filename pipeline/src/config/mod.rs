@@ -1,0 +1,19 @@
+//! The configuration of a pipeline: one TOML file, typed, its doc comments being the reference.
+//!
+//! ```text
+//!   text → tables → typed sections → checks across sections → Config
+//!            every problem on the way is collected and told at once, with line and key
+//! ```
+//!
+//! Not here: whether the models fit the views. That needs the models: see [`crate::plan`].
+
+mod load;
+mod problem;
+mod sections;
+
+pub use load::Config;
+pub use problem::{Problem, Problems};
+pub use sections::{
+    AssetSource, Delivery, EventTime, Format, Guarantee, Kafka, Models, ServedModel, Service, Sink,
+    Source, Start, TimeUnit, View,
+};

@@ -1,0 +1,116 @@
+//! The one function that builds every Kafka client's configuration.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use crate::config::{Config, Guarantee, Kafka};
+
+/// What a client is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Role<'a> {
+    /// A worker's consumer in its group.
+    Consumer { group: &'a str },
+    /// A worker's producer under exactly-once.
+    Transactional { id: &'a str },
+    /// A producer without transactions: at-least-once workers and feeds.
+    Producer,
+    /// Looks at topics and at a group's offsets, joins no group, sees committed records only.
+    Observer { group: &'a str },
+}
+
+/// How long a broker may leave an open transaction of a dead worker before it aborts it; until then readers
+/// of `read_committed` wait.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The configuration of one client.
+pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (key, value) in &kafka.options {
+        config.set(key, value);
+    }
+    config
+        .set("bootstrap.servers", &kafka.brokers)
+        .set("client.id", "forewarn")
+        // Without it every broker reconnect is an error line; clients tell what matters in their errors.
+        .set("log.connection.close", "false")
+        .set("allow.auto.create.topics", "false");
+    match role {
+        Role::Consumer { group } => {
+            // Committing is the sink's work: offsets belong to the transaction.
+            config
+                .set("group.id", group)
+                .set("enable.auto.commit", "false")
+                .set("enable.auto.offset.store", "false")
+                .set("auto.offset.reset", "error")
+                .set("isolation.level", "read_committed")
+                .set("partition.assignment.strategy", "cooperative-sticky");
+            fetch_fast(&mut config);
+        }
+        Role::Observer { group } => {
+            // It never subscribes, so it is no member of the group.
+            config
+                .set("group.id", group)
+                .set("auto.offset.reset", "earliest")
+                .set("enable.auto.commit", "false")
+                .set("enable.auto.offset.store", "false")
+                .set("isolation.level", "read_committed");
+            fetch_fast(&mut config);
+        }
+        Role::Transactional { id } => {
+            produce_fast(&mut config);
+            let timeout = TRANSACTION_TIMEOUT.as_millis().to_string();
+            config
+                .set("transactional.id", id)
+                .set("transaction.timeout.ms", timeout);
+        }
+        Role::Producer => produce_fast(&mut config),
+    }
+    config
+}
+
+/// A fast reader empties its queue and then, by default, waits a second before it fetches again; 10 ms
+/// keeps it busy. 64 MiB of fetched messages are enough for a second of work.
+fn fetch_fast(config: &mut ClientConfig) {
+    config
+        .set("fetch.queue.backoff.ms", "10")
+        .set("queued.max.messages.kbytes", "65536");
+    config.set("fetch.wait.max.ms", "50");
+}
+
+fn produce_fast(config: &mut ClientConfig) {
+    config
+        .set("enable.idempotence", "true")
+        // The Java client's default: the same key is in the same partition whoever wrote it.
+        .set("partitioner", "murmur2_random")
+        .set("compression.type", "lz4")
+        // A batch is sent when the worker has handed over what a step caused; waiting longer gains nothing.
+        .set("linger.ms", "5")
+        .set("batch.num.messages", "10000")
+        .set("queue.buffering.max.messages", "200000")
+        .set("queue.buffering.max.kbytes", "131072");
+}
+
+/// The name that tells this process's transactional producers from others of the same pipeline.
+pub fn transactional_id(config: &Config, worker: usize) -> String {
+    let instance = config.delivery.instance.clone().unwrap_or_else(host_name);
+    format!("{}-{instance}-{worker}", config.name)
+}
+
+/// The role of a worker's producer.
+pub fn sink_role(guarantee: Guarantee, id: &str) -> Role<'_> {
+    match guarantee {
+        Guarantee::ExactlyOnce => Role::Transactional { id },
+        Guarantee::AtLeastOnce => Role::Producer,
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() {
+        "localhost".into()
+    } else {
+        name.into()
+    }
+}

@@ -1,0 +1,22 @@
+//! The rim of the pipeline: everything that talks to Kafka.
+//!
+//! ```text
+//!               ┌──────────────── one OS thread per worker ────────────────┐
+//!   input topic → source (BaseConsumer) → engine.step → sink (BaseProducer) → predictions, dead letters
+//!               └ assignments: messages,             └ transaction: outputs + offsets, every commit interval
+//!                 handled between two batches
+//! ```
+//!
+//! Invariants:
+//! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
+//! - every client configuration comes from [`client::config`].
+
+pub mod client;
+pub mod reader;
+mod sink;
+mod source;
+pub mod topics;
+mod worker;
+
+pub use sink::{Counts, SinkError};
+pub use worker::{Worker, WorkerError};

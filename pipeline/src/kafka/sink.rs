@@ -1,0 +1,332 @@
+//! The producer of a worker: outputs, and the offsets that belong to them.
+//!
+//! ```text
+//!   exactly once:   begin ─ send ... send ─ wait until acknowledged ─ send offsets ─ commit
+//!   at least once:          send ... send ─ wait until acknowledged ─ commit offsets
+//! ```
+//!
+//! Invariant: offsets are committed only after everything derived from the records below them is
+//! acknowledged. One failed record fails the commit.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientContext, TopicPartitionList};
+
+use super::client;
+use crate::config::{Config, Guarantee};
+use crate::engine::Disposition;
+use crate::publish::{DeadLetterRecord, PredictionRecord, Publisher};
+
+/// How long brokers may take for one step of a transaction.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Wait of one poll while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
+const IN_FLIGHT_POLL: Duration = Duration::from_micros(500);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    #[error("producer can't be opened: {0}")]
+    Open(KafkaError),
+    #[error("record can't be produced to {topic}: {source}")]
+    Produce { topic: String, source: KafkaError },
+    #[error("records were not acknowledged within {} s", ANSWER.as_secs())]
+    Unacknowledged,
+    #[error("offsets can't be committed: {0}")]
+    Commit(KafkaError),
+}
+
+impl SinkError {
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            SinkError::Unacknowledged => Disposition::Retry,
+            SinkError::Open(source)
+            | SinkError::Commit(source)
+            | SinkError::Produce { source, .. } => kafka_disposition(source),
+        }
+    }
+}
+
+/// A fatal client (fenced by another process, no permission) can't go on; the rest is tried again from the
+/// last committed state.
+pub fn kafka_disposition(error: &KafkaError) -> Disposition {
+    use RDKafkaErrorCode as Code;
+    let fatal = match error {
+        KafkaError::Transaction(error) => {
+            error.is_fatal() && !error.txn_requires_abort() || fenced(error.code())
+        }
+        other => other.rdkafka_error_code().is_some_and(|code| {
+            let denied = [
+                Code::TopicAuthorizationFailed,
+                Code::GroupAuthorizationFailed,
+                Code::TransactionalIdAuthorizationFailed,
+                Code::Authentication,
+                Code::SaslAuthenticationFailed,
+                Code::UnknownTopicOrPartition,
+                Code::UnknownTopic,
+                Code::Fatal,
+            ];
+            denied.contains(&code) || fenced(code)
+        }),
+    };
+    if fatal {
+        Disposition::Halt
+    } else {
+        Disposition::Retry
+    }
+}
+
+fn fenced(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+    )
+}
+
+/// Keeps the first delivery that failed since the last commit.
+#[derive(Default)]
+struct Context {
+    failure: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result
+            && let Ok(mut failure) = self.failure.lock()
+        {
+            failure.get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+/// The producer.
+pub struct Sink {
+    producer: BaseProducer<Context>,
+    guarantee: Guarantee,
+    predictions: String,
+    dead_letters: String,
+    in_transaction: bool,
+}
+
+impl Sink {
+    /// Opens the producer of a worker; under exactly-once, fences whoever had the same identity.
+    pub fn open(config: &Config, worker: usize) -> Result<Self, SinkError> {
+        let guarantee = config.delivery.guarantee;
+        let id = client::transactional_id(config, worker);
+        let client = client::config(&config.kafka, client::sink_role(guarantee, &id));
+        let producer: BaseProducer<Context> = client
+            .create_with_context(Context::default())
+            .map_err(SinkError::Open)?;
+        if guarantee == Guarantee::ExactlyOnce {
+            producer
+                .init_transactions(ANSWER)
+                .map_err(SinkError::Open)?;
+        }
+        Ok(Sink {
+            producer,
+            guarantee,
+            predictions: config.sink.predictions.clone(),
+            dead_letters: config.sink.dead_letters.clone(),
+            in_transaction: false,
+        })
+    }
+
+    fn begin(&mut self) -> Result<(), KafkaError> {
+        if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction {
+            self.producer.begin_transaction()?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// Commits everything sent, with the offsets.
+    pub fn commit<C: ConsumerContext>(
+        &mut self,
+        offsets: &TopicPartitionList,
+        consumer: &impl Consumer<C>,
+    ) -> Result<(), SinkError> {
+        self.begin().map_err(SinkError::Commit)?;
+        self.wait_until_acknowledged()?;
+        match self.guarantee {
+            Guarantee::AtLeastOnce => consumer
+                .commit(offsets, CommitMode::Sync)
+                .map_err(SinkError::Commit),
+            Guarantee::ExactlyOnce => {
+                // Taken just before each commit: an old generation would be refused.
+                let group = consumer
+                    .group_metadata()
+                    .ok_or(SinkError::Commit(KafkaError::Canceled))?;
+                self.commit_transaction(offsets, &group)
+                    .map_err(SinkError::Commit)?;
+                self.in_transaction = false;
+                Ok(())
+            }
+        }
+    }
+
+    fn commit_transaction(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), KafkaError> {
+        again_while_retriable(|| {
+            self.producer
+                .send_offsets_to_transaction(offsets, group, ANSWER)
+        })?;
+        again_while_retriable(|| self.producer.commit_transaction(ANSWER))
+    }
+
+    fn wait_until_acknowledged(&self) -> Result<(), SinkError> {
+        let deadline = Instant::now() + ANSWER;
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() > deadline {
+                return Err(SinkError::Unacknowledged);
+            }
+            self.producer.poll(IN_FLIGHT_POLL);
+        }
+        let failure = self
+            .producer
+            .context()
+            .failure
+            .lock()
+            .ok()
+            .and_then(|mut f| f.take());
+        match failure {
+            Some(source) => Err(SinkError::Produce {
+                topic: "an output topic".into(),
+                source,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Serves acknowledgements without waiting.
+    pub fn poll(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Drops what was sent since the last commit; readers of `read_committed` never see it.
+    pub fn abort(&mut self) -> Result<(), SinkError> {
+        if std::mem::take(&mut self.in_transaction) {
+            self.producer
+                .abort_transaction(ANSWER)
+                .map_err(SinkError::Commit)?;
+        }
+        if let Ok(mut failure) = self.producer.context().failure.lock() {
+            failure.take();
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SinkError> {
+        let topic = record.topic;
+        let failed = |source| SinkError::Produce {
+            topic: topic.to_owned(),
+            source,
+        };
+        self.begin().map_err(failed)?;
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                // The queue is bounded: the worker waits, and so reads no more.
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    self.producer.poll(Duration::from_millis(5));
+                }
+                Err((source, _)) => return Err(failed(source)),
+            }
+        }
+    }
+}
+
+/// librdkafka asks for the same call again when a step was interrupted half-way.
+fn again_while_retriable(
+    mut step: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        match step() {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && Instant::now() < deadline =>
+            {
+                tracing::warn!(%error, "transaction step is tried again");
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The sink together with the batch that dead letters are copied from.
+pub struct BatchPublisher<'s, 'b> {
+    pub sink: &'s mut Sink,
+    pub batch: &'b [BorrowedMessage<'b>],
+    /// Counted here because this is where each output passes.
+    pub counts: Counts,
+}
+
+/// Outputs of one batch.
+#[derive(Debug, Default, Clone)]
+pub struct Counts {
+    pub predictions: u64,
+    pub anomalous: u64,
+    pub refused: Vec<&'static str>,
+}
+
+impl Publisher for BatchPublisher<'_, '_> {
+    type Error = SinkError;
+
+    fn prediction(&mut self, record: &PredictionRecord<'_>) -> Result<(), SinkError> {
+        self.counts.predictions += 1;
+        self.counts.anomalous += u64::from(record.anomalous);
+        let topic = self.sink.predictions.clone();
+        self.sink.send(
+            BaseRecord::to(&topic)
+                .key(record.key.as_bytes())
+                .payload(record.payload)
+                .headers(with_headers(
+                    OwnedHeaders::new_with_capacity(7),
+                    &record.headers,
+                )),
+        )
+    }
+
+    fn dead_letter(&mut self, record: &DeadLetterRecord<'_>) -> Result<(), SinkError> {
+        self.counts.refused.push(record.code);
+        let original = &self.batch[record.message as usize];
+        let headers = original
+            .headers()
+            .map(|headers| headers.detach())
+            .unwrap_or_default();
+        let headers = with_headers(headers, &record.headers).insert(Header {
+            key: "forewarn.code",
+            value: Some(record.code),
+        });
+        let topic = self.sink.dead_letters.clone();
+        let mut letter = BaseRecord::to(&topic).headers(headers);
+        // No key and an empty key are different things, and stay so.
+        letter.key = original.key();
+        letter.payload = original.payload();
+        self.sink.send(letter)
+    }
+}
+
+fn with_headers(headers: OwnedHeaders, pairs: &[(&'static str, &str)]) -> OwnedHeaders {
+    pairs.iter().fold(headers, |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(*value),
+        })
+    })
+}

@@ -1,0 +1,260 @@
+//! The consumer of a worker: micro-batches of borrowed messages, and assignments as plain events.
+//!
+//! librdkafka reports a rebalance inside `poll`. Deciding there, in the middle of a batch, would be wrong:
+//! the callback only notes it, `poll` ends the batch, and the worker drains, commits and answers between
+//! two batches. Until it has answered, the partitions still belong to it.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::client::{self, Role};
+use crate::config::{Config, Start};
+
+/// How long a question to the group coordinator or a partition's leader may take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// A change of the partitions that this worker owns.
+#[derive(Debug, Clone)]
+pub enum Rebalance {
+    Assigned(Vec<i32>),
+    Revoked(Vec<i32>),
+}
+
+/// Where a newly assigned partition is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resume {
+    pub partition: i32,
+    /// The first record to read.
+    pub start: i64,
+    /// The first record whose outputs are not yet published.
+    pub publish_from: i64,
+    /// Records that retention deleted before they were read.
+    pub lost: i64,
+}
+
+/// Notes rebalances.
+#[derive(Default)]
+pub struct Context {
+    events: Mutex<VecDeque<Rebalance>>,
+    /// The consumer is being dropped: nobody will answer any more.
+    closing: AtomicBool,
+}
+
+impl ClientContext for Context {}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        if self.closing.load(Ordering::SeqCst) {
+            // Closing waits for the answer to the last revocation.
+            let _ = release(consumer, list);
+            return;
+        }
+        let partitions = list
+            .elements()
+            .iter()
+            .map(|element| element.partition())
+            .collect();
+        let event = match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
+            _ => Rebalance::Revoked(partitions),
+        };
+        if let Ok(mut events) = self.events.lock() {
+            events.push_back(event);
+        }
+    }
+}
+
+/// The consumer.
+pub struct Source {
+    consumer: BaseConsumer<Context>,
+    topic: String,
+    start: Start,
+    /// Read from the log's start, to rebuild state, instead of from the committed offset.
+    stateful: bool,
+    max_messages: usize,
+    max_wait: Duration,
+}
+
+impl Source {
+    /// Joins the pipeline's group.
+    pub fn subscribe(config: &Config, stateful: bool) -> KafkaResult<Self> {
+        let client = client::config(
+            &config.kafka,
+            Role::Consumer {
+                group: &config.name,
+            },
+        );
+        let consumer: BaseConsumer<Context> = client.create_with_context(Context::default())?;
+        consumer.subscribe(&[&config.source.topic])?;
+        Ok(Source {
+            consumer,
+            topic: config.source.topic.clone(),
+            start: config.source.start,
+            stateful,
+            max_messages: config.source.max_batch_messages,
+            max_wait: config.source.max_batch_wait,
+        })
+    }
+
+    /// The consumer itself, for the offsets and group metadata of a commit.
+    pub fn consumer(&self) -> &BaseConsumer<Context> {
+        &self.consumer
+    }
+
+    /// Waits at most `idle` for a message, then gathers more until the batch is full or has waited long
+    /// enough. A rebalance ends the batch.
+    pub fn poll<'a>(
+        &'a self,
+        idle: Duration,
+        batch: &mut Vec<BorrowedMessage<'a>>,
+    ) -> KafkaResult<()> {
+        let Some(first) = self.consumer.poll(idle) else {
+            return Ok(());
+        };
+        batch.push(first?);
+        let deadline = Instant::now() + self.max_wait;
+        while batch.len() < self.max_messages {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.consumer.poll(left) {
+                Some(message) => batch.push(message?),
+                None if left.is_zero() || self.has_rebalance() => break,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn has_rebalance(&self) -> bool {
+        self.consumer
+            .context()
+            .events
+            .lock()
+            .is_ok_and(|events| !events.is_empty())
+    }
+
+    /// The next change of ownership, to be answered by [`Self::accept`] or [`Self::give_up`].
+    pub fn rebalance(&self) -> Option<Rebalance> {
+        self.consumer.context().events.lock().ok()?.pop_front()
+    }
+
+    /// Finds where each partition is to be read from.
+    pub fn resume(&self, partitions: &[i32]) -> KafkaResult<Vec<Resume>> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, *partition);
+        }
+        let committed = self.consumer.committed_offsets(list, ANSWER)?;
+        committed
+            .elements()
+            .iter()
+            .map(|element| {
+                let (low, high) =
+                    self.consumer
+                        .fetch_watermarks(&self.topic, element.partition(), ANSWER)?;
+                let committed = match element.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+                Ok(self.resume_at(element.partition(), committed, low, high))
+            })
+            .collect()
+    }
+
+    fn resume_at(&self, partition: i32, committed: Option<i64>, low: i64, high: i64) -> Resume {
+        let publish_from = match (committed, self.start) {
+            (Some(committed), _) => committed.max(low),
+            (None, Start::Earliest) => low,
+            (None, Start::Latest) => high,
+        };
+        Resume {
+            partition,
+            start: if self.stateful { low } else { publish_from },
+            publish_from,
+            lost: committed.map_or(0, |committed| (low - committed).max(0)),
+        }
+    }
+
+    /// Takes assigned partitions over, from where `resume` says.
+    pub fn accept(&self, resume: &[Resume]) -> KafkaResult<()> {
+        let list = self.list(
+            resume
+                .iter()
+                .map(|r| (r.partition, Offset::Offset(r.start))),
+        )?;
+        match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list),
+            _ => self.consumer.assign(&list),
+        }
+    }
+
+    /// Lets revoked partitions go.
+    pub fn give_up(&self, partitions: &[i32]) -> KafkaResult<()> {
+        let list = self.list(
+            partitions
+                .iter()
+                .map(|partition| (*partition, Offset::Invalid)),
+        )?;
+        release(&self.consumer, &list)
+    }
+
+    /// Goes back in owned partitions.
+    pub fn rewind(&self, resume: &[Resume]) -> KafkaResult<()> {
+        let list = self.list(
+            resume
+                .iter()
+                .map(|r| (r.partition, Offset::Offset(r.start))),
+        )?;
+        let sought = self.consumer.seek_partitions(list, ANSWER)?;
+        sought
+            .elements()
+            .iter()
+            .try_for_each(|element| element.error())
+    }
+
+    /// Offsets of this topic as Kafka takes them.
+    pub fn list(
+        &self,
+        offsets: impl Iterator<Item = (i32, Offset)>,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, partition, offset)?;
+        }
+        Ok(list)
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.consumer
+            .context()
+            .closing
+            .store(true, Ordering::SeqCst);
+        // A revocation that came after the last batch still waits for its answer.
+        while let Some(event) = self.rebalance() {
+            if let Rebalance::Revoked(partitions) = event {
+                let _ = self.give_up(&partitions);
+            }
+        }
+    }
+}
+
+fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> KafkaResult<()> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        _ => consumer.unassign(),
+    }
+}

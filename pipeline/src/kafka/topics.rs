@@ -1,0 +1,108 @@
+//! Are the brokers there, and the topics? Asked once, before a pipeline starts, so that a person gets a
+//! sentence instead of a client that waits for ever.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::client::{self, Role};
+use crate::config::Kafka;
+
+/// How long a broker may take to answer the first question.
+const ANSWER: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    #[error(
+        "no Kafka broker answered at {brokers} within {} s ({source}): check kafka.brokers, and that Kafka runs (`make kafka-up` starts one here)",
+        ANSWER.as_secs()
+    )]
+    Unreachable { brokers: String, source: KafkaError },
+    #[error("topic {topic} does not exist at {brokers}: create it, or start with --create-topics")]
+    Missing { topic: String, brokers: String },
+    #[error("topic {topic} can't be created: {reason}")]
+    Create { topic: String, reason: String },
+    #[error("Kafka client: {0}")]
+    Client(#[from] KafkaError),
+}
+
+/// Names of all topics, with their number of partitions.
+///
+/// # Errors
+/// When no broker answers.
+pub fn list(kafka: &Kafka) -> Result<BTreeMap<String, usize>, TopicError> {
+    let consumer: BaseConsumer =
+        client::config(kafka, Role::Observer { group: "forewarn" }).create()?;
+    let metadata =
+        consumer
+            .fetch_metadata(None, ANSWER)
+            .map_err(|source| TopicError::Unreachable {
+                brokers: kafka.brokers.clone(),
+                source,
+            })?;
+    let topics = metadata
+        .topics()
+        .iter()
+        .filter(|topic| topic.error().is_none());
+    Ok(topics
+        .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
+        .collect())
+}
+
+/// Makes sure that `topics` exist: creates missing ones with `create` partitions, or tells which are
+/// missing. A new output topic has the cluster's default replication.
+///
+/// # Errors
+/// When a topic is missing and not to be created, or can't be.
+pub fn require(kafka: &Kafka, topics: &[&str], create: Option<usize>) -> Result<(), TopicError> {
+    let present = list(kafka)?;
+    let missing = topics.iter().filter(|topic| !present.contains_key(**topic));
+    for topic in missing {
+        match create {
+            Some(partitions) => self::create(kafka, topic, partitions)?,
+            None => {
+                return Err(TopicError::Missing {
+                    topic: (*topic).to_owned(),
+                    brokers: kafka.brokers.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Creates a topic; one that is there already is left as it is.
+///
+/// # Errors
+/// When the brokers refuse.
+pub fn create(kafka: &Kafka, topic: &str, partitions: usize) -> Result<(), TopicError> {
+    let failed = |reason: String| TopicError::Create {
+        topic: topic.to_owned(),
+        reason,
+    };
+    let config: ClientConfig = client::config(kafka, Role::Producer);
+    let admin: AdminClient<DefaultClientContext> = config.create()?;
+    let partitions = i32::try_from(partitions).map_err(|_| failed("too many partitions".into()))?;
+    // Replication -1: what the cluster's owner has set as the default.
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let options = AdminOptions::new()
+        .request_timeout(Some(ANSWER))
+        .operation_timeout(Some(ANSWER));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    let results = runtime.block_on(admin.create_topics([&new], &options))?;
+    for result in results {
+        match result {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(failed(code.to_string())),
+        }
+    }
+    tracing::info!(topic, partitions, "topic created");
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! A worker: one thread, one consumer, one producer, one engine, and the partitions it owns.
+//!
+//! ```text
+//!   loop:  poll a batch → step → send outputs ─┐
+//!          ├ commit interval over? ─────────── commit outputs + offsets
+//!          ├ partitions revoked?   commit first, then give them up
+//!          ├ partitions assigned?  find where to resume, rebuild state, then publish
+//!          └ error?                abort, forget state, go back to the committed offsets
+//! ```
+//!
+//! Invariant: the state is rebuilt from the log, never kept across an abort. After an error the records
+//! since the last commit are read again as if for the first time.
+//!
+//! State is rebuilt by reading the partition from the log's start up to the committed offset without
+//! publishing; a pipeline whose models need no sequence has nothing to rebuild.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message as _};
+
+use super::sink::{BatchPublisher, Sink, SinkError, kafka_disposition};
+use super::source::{Rebalance, Resume, Source};
+use crate::config::Config;
+use crate::engine::{Disposition, Engine, EngineError};
+use crate::message::Message;
+use crate::metrics::Metrics;
+use crate::plan::Plan;
+use crate::publish::Encoder;
+use crate::service::Shutdown;
+
+/// Longest wait for a message: how soon a shutdown is noticed on a quiet topic.
+const IDLE: Duration = Duration::from_millis(50);
+/// Pause before going back to the committed offsets, doubled up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error("consumer: {0}")]
+    Consumer(#[from] KafkaError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl WorkerError {
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            WorkerError::Sink(error) => error.disposition(),
+            WorkerError::Consumer(error) => kafka_disposition(error),
+            WorkerError::Engine(error) => error.disposition(),
+        }
+    }
+}
+
+/// One worker of a pipeline.
+pub struct Worker {
+    config: Arc<Config>,
+    engine: Engine,
+    encoder: Encoder,
+    source: Source,
+    sink: Sink,
+    metrics: Arc<Metrics>,
+    /// Next record to read of each owned partition, as last committed.
+    committed: HashMap<i32, i64>,
+    last_commit: Instant,
+    number: usize,
+}
+
+impl Worker {
+    /// Opens the clients; to be called on the thread that runs the worker.
+    ///
+    /// # Errors
+    /// When a client can't be opened.
+    pub fn open(
+        config: Arc<Config>,
+        plan: Plan,
+        metrics: Arc<Metrics>,
+        number: usize,
+    ) -> Result<Self, WorkerError> {
+        let stateful = plan.has_state();
+        Ok(Worker {
+            engine: Engine::new(&config, plan),
+            encoder: Encoder::new(&config.name, &config.source.topic),
+            sink: Sink::open(&config, number)?,
+            source: Source::subscribe(&config, stateful)?,
+            metrics,
+            committed: HashMap::new(),
+            last_commit: Instant::now(),
+            number,
+            config,
+        })
+    }
+
+    /// Runs until `shutdown`, then commits what was done.
+    ///
+    /// # Errors
+    /// Those that can't be mended by trying again.
+    pub fn run(mut self, shutdown: &Shutdown) -> Result<(), WorkerError> {
+        let mut pause = FIRST_PAUSE;
+        while !shutdown.is_requested() {
+            match self.turn() {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(error) if error.disposition() == Disposition::Halt => return Err(error),
+                Err(error) => {
+                    tracing::warn!(worker = self.number, %error, ?pause, "going back to the committed offsets");
+                    shutdown.wait(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.metrics.restart();
+                    if let Err(error) = self.go_back() {
+                        tracing::warn!(worker = self.number, %error, "could not go back yet");
+                    }
+                }
+            }
+        }
+        self.commit()?;
+        tracing::info!(worker = self.number, "drained and committed");
+        Ok(())
+    }
+
+    /// One batch, and what is due after it.
+    fn turn(&mut self) -> Result<(), WorkerError> {
+        let interval = self.config.delivery.commit_interval;
+        let due = interval.saturating_sub(self.last_commit.elapsed());
+        let idle = if self.has_uncommitted() {
+            due.min(IDLE)
+        } else {
+            IDLE
+        };
+        self.batch(idle)?;
+        while let Some(event) = self.source.rebalance() {
+            self.answer(event)?;
+        }
+        if self.has_uncommitted() && self.last_commit.elapsed() >= interval {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, idle: Duration) -> Result<(), WorkerError> {
+        let Worker {
+            engine,
+            encoder,
+            source,
+            sink,
+            metrics,
+            ..
+        } = self;
+        let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
+        source.poll(idle, &mut batch)?;
+        if batch.is_empty() {
+            sink.poll();
+            return Ok(());
+        }
+        let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
+        let step = engine.step(&messages)?;
+        let mut publisher = BatchPublisher {
+            sink,
+            batch: &batch,
+            counts: Default::default(),
+        };
+        encoder.publish(&step, &messages, &mut publisher)?;
+        let readings = step.readings.len() as u64;
+        metrics.batch(messages.len() as u64, readings, &publisher.counts);
+        sink.poll();
+        Ok(())
+    }
+
+    fn has_uncommitted(&self) -> bool {
+        self.uncommitted().next().is_some()
+    }
+
+    /// Partitions that have come further than their committed offset.
+    fn uncommitted(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.engine.partitions().filter_map(|state| {
+            let committed = self
+                .committed
+                .get(&state.partition)
+                .copied()
+                .unwrap_or(i64::MAX);
+            (state.next_offset > committed).then_some((state.partition, state.next_offset))
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), WorkerError> {
+        let offsets: Vec<(i32, i64)> = self.uncommitted().collect();
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let list = self.source.list(
+            offsets
+                .iter()
+                .map(|(p, offset)| (*p, Offset::Offset(*offset))),
+        )?;
+        self.sink.commit(&list, self.source.consumer())?;
+        self.committed.extend(offsets);
+        self.last_commit = Instant::now();
+        self.metrics.commit(begun.elapsed());
+        Ok(())
+    }
+
+    fn answer(&mut self, event: Rebalance) -> Result<(), WorkerError> {
+        match event {
+            Rebalance::Assigned(partitions) => {
+                let resume = self.source.resume(&partitions)?;
+                self.take_over(&resume);
+                self.source.accept(&resume)?;
+                self.metrics.assigned(partitions.len());
+                tracing::info!(worker = self.number, ?partitions, "partitions assigned");
+            }
+            Rebalance::Revoked(partitions) => {
+                // Drain, commit, then give up. If the commit fails they are given up all the same: the next
+                // owner starts from what was committed.
+                let committed = self.commit();
+                for partition in &partitions {
+                    self.engine.revoke(*partition);
+                    self.committed.remove(partition);
+                }
+                self.source.give_up(&partitions)?;
+                self.metrics.given_up(partitions.len());
+                tracing::info!(worker = self.number, ?partitions, "partitions given up");
+                committed?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_over(&mut self, resume: &[Resume]) {
+        for &Resume {
+            partition,
+            start,
+            publish_from,
+            lost,
+        } in resume
+        {
+            if lost > 0 {
+                tracing::error!(
+                    partition,
+                    lost,
+                    "records were deleted by retention before they were read"
+                );
+            }
+            if publish_from > start {
+                let records = publish_from - start;
+                tracing::info!(partition, records, "rebuilding state from the log");
+            }
+            self.engine.assign(partition, start, publish_from);
+            self.committed.insert(partition, publish_from);
+        }
+    }
+
+    /// Drops what is not committed and starts again from what is.
+    fn go_back(&mut self) -> Result<(), WorkerError> {
+        if let Err(error) = self.sink.abort() {
+            // The client may not be usable any more; a new one fences it.
+            tracing::warn!(worker = self.number, %error, "abort failed; opening a new producer");
+            self.sink = Sink::open(&self.config, self.number)?;
+        }
+        let partitions: Vec<i32> = self
+            .engine
+            .partitions()
+            .map(|state| state.partition)
+            .collect();
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let resume = self.source.resume(&partitions)?;
+        self.take_over(&resume);
+        self.source.rewind(&resume)?;
+        Ok(())
+    }
+}
+
+fn borrow<'a>(message: &'a BorrowedMessage<'_>) -> Message<'a> {
+    Message {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis(),
+        key: message.key(),
+        payload: message.payload(),
+    }
+}
