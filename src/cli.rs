@@ -1,0 +1,200 @@
+//! The command line: its words, its defaults and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Streaming ONNX inference for industrial digital twins: telemetry in from Kafka, anomalies and remaining
+/// useful life out.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoggingArgs {
+    /// Log lines as text for people or JSON for machines, on standard error. RUST_LOG sets the level.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline as a service until SIGTERM or Ctrl-C
+    Run(RunArgs),
+    /// Check a configuration, its views and its models, and print all problems at once
+    Check(CheckArgs),
+    /// Score a file with the same engine, without Kafka
+    Score(ScoreArgs),
+    /// Publish telemetry: NASA's engines or simulated cars
+    Feed(FeedArgs),
+    /// Watch the fleet: assets by confidence and by remaining life
+    Watch(WatchArgs),
+    /// See it all at once: feed, score, publish, read back and compare with the truth
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The pipeline's configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Bootstrap servers, instead of `kafka.brokers`
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Create topics that do not exist, with this many partitions
+    #[arg(long, value_name = "PARTITIONS", num_args = 0..=1, default_missing_value = "4")]
+    pub create_topics: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The pipeline's configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    /// The pipeline's configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Readings: .parquet, .csv or .jsonl, in the order of their times
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where scores go: .parquet or .csv
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedArgs {
+    #[command(subcommand)]
+    pub source: FeedSource,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FeedSource {
+    /// NASA's turbofan engines, one message per engine and cycle
+    Cmapss(CmapssArgs),
+    /// Simulated connected cars with faults, one message per car and 10 seconds
+    Cars(CarsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CmapssArgs {
+    /// The data folder, holding `cmapss/` [default: FOREWARN_DATA, else ../shared/data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "fd001", ignore_case = true)]
+    pub subset: SubsetArg,
+    #[arg(long, value_enum, default_value = "test", ignore_case = true)]
+    pub split: SplitArg,
+    #[command(flatten)]
+    pub to: FeedTargetArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SubsetArg {
+    Fd001,
+    Fd002,
+    Fd003,
+    Fd004,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SplitArg {
+    Train,
+    Test,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CarsArgs {
+    /// Number of cars
+    #[arg(long, default_value_t = 100)]
+    pub assets: u32,
+    /// Steps of 10 seconds that each car drives; 0 is for ever
+    #[arg(long, default_value_t = 100)]
+    pub steps: u32,
+    /// The same seed gives the same cars
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Topic for the truth [default: the telemetry topic's name with -truth]
+    #[arg(long, value_name = "TOPIC")]
+    pub truth_topic: Option<String>,
+    /// File for the truth (.csv), with --output
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub truth_output: Option<PathBuf>,
+    #[command(flatten)]
+    pub to: FeedTargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedTargetArgs {
+    /// Bootstrap servers
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
+    pub brokers: String,
+    /// Telemetry topic [default: turbofan-telemetry or car-telemetry]
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Partitions of the topic, when it has to be created
+    #[arg(long, default_value_t = 4)]
+    pub partitions: usize,
+    /// Messages per second [default: as fast as possible]
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Write a file (.csv or .jsonl) instead of publishing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["brokers", "topic", "rate"])]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The pipeline's configuration: brokers, topics and consumer group are taken from it
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Bootstrap servers, instead of `kafka.brokers`
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// Begin with the oldest predictions instead of new ones
+    #[arg(long)]
+    pub from_beginning: bool,
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub duration: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Bootstrap servers of a real Kafka [default: a broker simulated in this process]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub brokers: Option<String>,
+    /// The data folder, holding `cmapss/` [default: FOREWARN_DATA, else ../shared/data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// What to watch [default: engines where the data folder is found, else cars]
+    #[arg(long, value_enum)]
+    pub fleet: Option<FleetArg>,
+    /// Number of simulated cars
+    #[arg(long, default_value_t = 100)]
+    pub cars: u32,
+    /// The model repository
+    #[arg(long, value_name = "DIR", default_value = "models/zoo")]
+    pub models: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FleetArg {
+    Engines,
+    Cars,
+}
