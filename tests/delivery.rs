@@ -1,0 +1,297 @@
+//! Delivery on a real Apache Kafka: what is read `read_committed` is right, once, after kills, restarts and
+//! hand-overs; and what can't be read is set aside as it came.
+
+mod support;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use support::{Feeder, Pipeline, Record, brokers, create_topic, fixture_models, read_committed};
+
+const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
+const ASSETS: usize = 40;
+
+/// The fixture model `weighted` gives a₋₂ + 10·a₋₁ + 100·a₀ over the last three readings of an asset, with
+/// the first one repeated: a lost, doubled or reordered reading shows in the value.
+fn expected(values: &[f64]) -> f64 {
+    let at = |age: usize| values[values.len().saturating_sub(1 + age)];
+    let at = |age: usize| {
+        if age < values.len() {
+            at(age)
+        } else {
+            values[0]
+        }
+    };
+    at(2) + 10.0 * at(1) + 100.0 * at(0)
+}
+
+/// The value of an asset's reading number `n`.
+fn value(asset: usize, n: usize) -> f64 {
+    ((asset * 7 + n * 3) % 10) as f64
+}
+
+fn feed(feeder: &Feeder, readings: std::ops::Range<usize>) {
+    for n in readings {
+        let (asset, n) = (n % ASSETS, n / ASSETS);
+        let payload = format!(
+            "{{\"t\":{},\"a\":{},\"b\":{n}}}",
+            1_000_000 + n * 1000,
+            value(asset, n)
+        );
+        feeder.send(
+            Some(format!("asset-{asset}").as_bytes()),
+            Some(payload.as_bytes()),
+            None,
+        );
+    }
+    feeder.flush();
+}
+
+/// Every reading has exactly one prediction, with the right value, in order per asset.
+fn judge(records: &[Record], readings: usize) {
+    let mut ids = std::collections::HashSet::new();
+    let mut history: HashMap<String, Vec<f64>> = HashMap::new();
+    for record in records {
+        let id = record.headers["ce_id"].clone();
+        assert!(ids.insert(id.clone()), "doubled: {id}");
+        let json = record.json();
+        let asset = json["asset"].as_str().unwrap().to_owned();
+        assert_eq!(
+            record.key.as_deref(),
+            Some(asset.as_bytes()),
+            "keyed by its asset"
+        );
+        let number: usize = asset.strip_prefix("asset-").unwrap().parse().unwrap();
+        let seen = history.entry(asset).or_default();
+        seen.push(value(number, seen.len()));
+        let told = json["rul"]["value"].as_f64().unwrap();
+        assert_eq!(told, expected(seen), "reading {} of {id}", seen.len());
+    }
+    assert_eq!(records.len(), readings, "nothing missing");
+}
+
+fn serve_readings(guarantee: &str) -> Option<(String, Pipeline)> {
+    let brokers = brokers()?;
+    let toml = fixture_models(&["weighted"])
+        + &format!("[delivery]\nguarantee = \"{guarantee}\"\ninstance = \"one\"\n");
+    let pipeline = Pipeline::new("delivery", &brokers, SOURCE, &toml);
+    create_topic(&brokers, &pipeline.topic, 4);
+    Some((brokers, pipeline))
+}
+
+#[test]
+fn killed_and_restarted_it_gives_the_same_output_once() {
+    let Some((brokers, pipeline)) = serve_readings("exactly-once") else {
+        return;
+    };
+    let readings = 30_000;
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    feed(&feeder, 0..10_000);
+    let mut begun = 0;
+    // Three lives end by SIGKILL at another point each, under load; the fourth is left to finish.
+    for (life, part) in [
+        (1, 10_000..16_000),
+        (2, 16_000..23_000),
+        (3, 23_000..readings),
+    ] {
+        let service = pipeline.start(4);
+        let seen = read_committed(
+            &brokers,
+            &pipeline.predictions,
+            begun + 1,
+            Duration::from_secs(30),
+        );
+        assert!(seen.len() > begun, "life {life} published something");
+        begun = seen.len();
+        feed(&feeder, part);
+        std::thread::sleep(Duration::from_millis(40 * life));
+        service.kill();
+    }
+    let service = pipeline.start(4);
+    let records = read_committed(
+        &brokers,
+        &pipeline.predictions,
+        readings,
+        Duration::from_secs(90),
+    );
+    judge(&records, readings);
+    assert!(
+        service.terminate().success(),
+        "SIGTERM ends with exit code 0"
+    );
+}
+
+#[test]
+fn a_second_process_takes_partitions_over_and_nothing_is_lost_or_doubled() {
+    let Some((brokers, pipeline)) = serve_readings("exactly-once") else {
+        return;
+    };
+    let text = std::fs::read_to_string(&pipeline.config).unwrap();
+    let other = pipeline.config.with_file_name("other.toml");
+    std::fs::write(
+        &other,
+        text.replace("instance = \"one\"", "instance = \"two\""),
+    )
+    .unwrap();
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    feed(&feeder, 0..8_000);
+    let first = pipeline.start(4);
+    read_committed(
+        &brokers,
+        &pipeline.predictions,
+        8_000,
+        Duration::from_secs(60),
+    );
+    let second = support::Running::start(support::forewarn(&[
+        "run",
+        "--config",
+        other.to_str().unwrap(),
+    ]));
+    for part in 0..8 {
+        feed(&feeder, 8_000 + part * 1_000..8_000 + (part + 1) * 1_000);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    read_committed(
+        &brokers,
+        &pipeline.predictions,
+        16_000,
+        Duration::from_secs(60),
+    );
+    assert!(first.terminate().success());
+    feed(&feeder, 16_000..20_000);
+    let records = read_committed(
+        &brokers,
+        &pipeline.predictions,
+        20_000,
+        Duration::from_secs(60),
+    );
+    judge(&records, 20_000);
+    assert!(second.terminate().success());
+}
+
+#[test]
+fn at_least_once_gives_everything_when_nothing_fails() {
+    let Some((brokers, pipeline)) = serve_readings("at-least-once") else {
+        return;
+    };
+    feed(&Feeder::new(&brokers, &pipeline.topic), 0..5_000);
+    let service = pipeline.start(4);
+    let records = read_committed(
+        &brokers,
+        &pipeline.predictions,
+        5_000,
+        Duration::from_secs(60),
+    );
+    judge(&records, 5_000);
+    assert!(service.terminate().success());
+    // Offsets were committed: a second run finds nothing to do.
+    let service = pipeline.start(4);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(service.terminate().success());
+    let records = read_committed(
+        &brokers,
+        &pipeline.predictions,
+        5_000,
+        Duration::from_secs(30),
+    );
+    judge(&records, 5_000);
+}
+
+#[test]
+fn what_cannot_be_read_is_set_aside_as_it_came_and_costs_only_itself() {
+    let Some(brokers) = brokers() else { return };
+    let source = "event-time = { field = \"t\", unit = \"ms\" }\nknown-assets = [\"pump-*\"]\n\
+                  max-message-bytes = 2000";
+    let pipeline = Pipeline::new("poison", &brokers, source, &fixture_models(&["nan"]));
+    create_topic(&brokers, &pipeline.topic, 1);
+    let large = format!("{{\"t\":1,\"a\":1,\"b\":2,\"x\":\"{}\"}}", "x".repeat(3000));
+    let good: &[u8] = br#"{"t":1,"a":1,"b":4}"#;
+    let key: Option<&[u8]> = Some(b"pump-1");
+    #[rustfmt::skip]
+    let poison: Vec<(Option<&[u8]>, Option<&[u8]>, &str)> = vec![
+        (key, Some(br#"{"t":1,"a":1"#), "malformed-json"),
+        (key, Some(br#"{"t":1,"a":NaN,"b":1}"#), "malformed-json"),
+        (key, Some(b"\x00\xff\xfe"), "invalid-utf8"),
+        (key, Some(b"<html>"), "malformed-json"),
+        (key, Some(b"[1,2]"), "not-an-object"),
+        (key, Some(br#"{"t":1,"a":"1","b":1}"#), "wrong-type"),
+        (key, Some(br#"{"t":1,"a":1}"#), "missing-signal"),
+        (key, Some(br#"{"a":1,"b":1}"#), "missing-time"),
+        (key, Some(large.as_bytes()), "too-large"),
+        (key, None, "empty-payload"),
+        (None, Some(good), "empty-key"),
+        (Some(b""), Some(good), "empty-key"),
+        (Some(b"\xff\xfe"), Some(good), "invalid-key"),
+        (Some(b"turbine-9"), Some(good), "unknown-asset"),
+        (key, Some(br#"{"t":1,"a":1,"b":-4}"#), "score-not-finite"),
+        (key, Some(br#"{"t":1,"a":1e300,"b":1}"#), "feature-not-finite"),
+    ];
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    for (key, payload, _) in &poison {
+        feeder.send(*key, *payload, None);
+        feeder.send(Some(b"pump-2"), Some(good), None);
+    }
+    feeder.flush();
+    let service = pipeline.start(1);
+    let wait = Duration::from_secs(60);
+    let letters = read_committed(&brokers, &pipeline.dead_letters, poison.len(), wait);
+    assert_eq!(letters.len(), poison.len());
+    for (i, (key, payload, code)) in poison.iter().enumerate() {
+        // One partition: the offset tells which message it was.
+        let offset = (2 * i).to_string();
+        let letter = letters
+            .iter()
+            .find(|letter| letter.headers["__connect.errors.offset"] == offset)
+            .unwrap_or_else(|| panic!("no dead letter for {code}"));
+        assert_eq!(
+            letter.headers["forewarn.code"], *code,
+            "{:?}",
+            letter.headers
+        );
+        assert_eq!(
+            (letter.key.as_deref(), letter.payload.as_deref()),
+            (*key, *payload),
+            "{code}"
+        );
+        assert_eq!(letter.headers["__connect.errors.topic"], pipeline.topic);
+        assert!(letter.headers["__connect.errors.exception.message"].len() > 10);
+    }
+    // Its neighbours are scored: sqrt(1), sqrt(4) as residuals give (1 + 4) / 2.
+    let predictions = read_committed(&brokers, &pipeline.predictions, poison.len(), wait);
+    assert_eq!(predictions.len(), poison.len());
+    for prediction in &predictions {
+        assert_eq!(prediction.json()["asset"], "pump-2");
+        assert_eq!(prediction.json()["anomaly"]["score"], 2.5);
+    }
+    assert!(service.terminate().success());
+}
+
+#[test]
+fn a_prediction_says_where_it_comes_from() {
+    let Some(brokers) = brokers() else { return };
+    let pipeline = Pipeline::new("form", &brokers, SOURCE, &fixture_models(&["plain"]));
+    create_topic(&brokers, &pipeline.topic, 1);
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    feeder.send(
+        Some(b"p"),
+        Some(br#"{"t":1567606196250,"a":3,"b":-1}"#),
+        None,
+    );
+    feeder.flush();
+    let service = pipeline.start(1);
+    let records = read_committed(&brokers, &pipeline.predictions, 1, Duration::from_secs(60));
+    let expected = serde_json::json!({
+        "asset": "p", "event_time": "2019-09-04T14:09:56.250Z", "model": "plain", "version": 1,
+        "task": "anomaly", "source": {"topic": pipeline.topic, "partition": 0, "offset": 0},
+        "anomaly": {"score": 5.0, "threshold": 1.0, "confidence": 5.0, "anomalous": true,
+                    "contributions": {"a": 0.9, "b": 0.1}},
+    });
+    assert_eq!(records[0].json(), expected);
+    let headers = &records[0].headers;
+    assert_eq!(headers["ce_id"], format!("{}-0-0-plain@1", pipeline.topic));
+    assert_eq!(headers["ce_specversion"], "1.0");
+    assert_eq!(headers["ce_type"], "forewarn.prediction.anomaly");
+    assert_eq!(headers["ce_subject"], "p");
+    assert_eq!(headers["ce_time"], "2019-09-04T14:09:56.250Z");
+    assert!(service.terminate().success());
+}

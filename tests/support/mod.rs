@@ -1,0 +1,337 @@
+//! What the end-to-end tests share: the binary, the broker, a reader of committed records.
+//!
+//! A test that needs something which is not there says `skipped: ...` and passes; `make test` provides the
+//! broker and the Python interpreter, the data folder is beside the checkout or not at all.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The address of a real broker, or `None` after saying that the test is skipped.
+pub fn brokers() -> Option<String> {
+    let brokers = std::env::var("FOREWARN_TEST_BROKERS").ok();
+    if brokers.is_none() {
+        println!("skipped: no broker (`make test` starts one and sets FOREWARN_TEST_BROKERS)");
+    }
+    brokers
+}
+
+/// The data folder, or `None` after saying that the test is skipped.
+pub fn data() -> Option<PathBuf> {
+    let data = std::env::var_os("FOREWARN_DATA")
+        .map_or_else(|| root().join("../shared/data"), PathBuf::from);
+    if data.join("cmapss").is_dir() {
+        return Some(data);
+    }
+    println!("skipped: no data folder (FOREWARN_DATA, or ../shared/data)");
+    None
+}
+
+/// The interpreter of the reference scorer, or `None` after saying that the test is skipped.
+pub fn python() -> Option<PathBuf> {
+    let named = std::env::var_os("FOREWARN_PYTHON").map(PathBuf::from);
+    let python = named.unwrap_or_else(|| root().join(".forewarn/venv/bin/python"));
+    if python.is_file() {
+        return Some(python);
+    }
+    println!("skipped: no Python (`make test` sets it up, or set FOREWARN_PYTHON)");
+    None
+}
+
+/// The binary under test, in the repository's root.
+pub fn forewarn(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+    command.args(args).current_dir(root());
+    command
+}
+
+pub fn run(args: &[&str]) -> Output {
+    forewarn(args).output().expect("the binary starts")
+}
+
+/// Runs and expects success; gives standard output.
+pub fn run_ok(args: &[&str]) -> String {
+    let output = run(args);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "forewarn {args:?}: {}\n{out}\n{err}",
+        output.status
+    );
+    out
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A process that is killed, by its own id, when the test ends.
+pub struct Running(Child);
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        Running(
+            command
+                .stdin(Stdio::null())
+                .spawn()
+                .expect("the binary starts"),
+        )
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().expect("own child").is_none()
+    }
+
+    /// SIGKILL: no chance to drain.
+    pub fn kill(mut self) {
+        self.0.kill().expect("own child");
+        self.0.wait().expect("own child");
+    }
+
+    /// SIGTERM, and how it ended within ten seconds.
+    pub fn terminate(mut self) -> std::process::ExitStatus {
+        let id = self.0.id().to_string();
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .expect("kill");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if let Some(status) = self.0.try_wait().expect("own child") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the service did not stop within 10 s of SIGTERM");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Names that no other test, and no earlier run, uses.
+pub fn unique(name: &str) -> String {
+    let nanos = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
+    format!("{name}-{nanos}")
+}
+
+/// A pipeline configuration in a temporary folder.
+pub struct Pipeline {
+    pub name: String,
+    pub topic: String,
+    pub predictions: String,
+    pub dead_letters: String,
+    pub config: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Pipeline {
+    /// Writes `toml` (everything but name, brokers and topics) as the configuration of a new pipeline.
+    pub fn new(name: &str, brokers: &str, source: &str, toml: &str) -> Self {
+        let name = unique(name);
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (topic, predictions, dead_letters) = (
+            format!("{name}-in"),
+            format!("{name}-out"),
+            format!("{name}-dead"),
+        );
+        let config = dir.path().join("pipeline.toml");
+        let text = format!(
+            "name = \"{name}\"\n[kafka]\nbrokers = \"{brokers}\"\n[source]\ntopic = \"{topic}\"\n{source}\n\
+             [sink]\npredictions = \"{predictions}\"\ndead-letters = \"{dead_letters}\"\n{toml}\n"
+        );
+        std::fs::write(&config, text).expect("written");
+        Pipeline {
+            name,
+            topic,
+            predictions,
+            dead_letters,
+            config,
+            _dir: dir,
+        }
+    }
+
+    pub fn config(&self) -> &str {
+        self.config.to_str().expect("UTF-8 path")
+    }
+
+    /// Starts the service.
+    pub fn start(&self, partitions: usize) -> Running {
+        let partitions = partitions.to_string();
+        Running::start(forewarn(&[
+            "run",
+            "--config",
+            self.config(),
+            "--create-topics",
+            &partitions,
+        ]))
+    }
+}
+
+/// The view and models sections for fixture models `models` over the signals a and b.
+pub fn fixture_models(models: &[&str]) -> String {
+    let mut toml = format!(
+        "[signals]\na = {{ unit = \"bar\" }}\nb = {{ unit = \"degC\" }}\n[views.v]\nfeatures = [\"*\"]\n\
+         [models]\nrepository = \"{}\"\n",
+        root().join("tests/fixtures/models").display()
+    );
+    for model in models {
+        toml += &format!("[[models.serve]]\nname = \"{model}\"\nview = \"v\"\n");
+    }
+    toml
+}
+
+/// A committed record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub payload: Option<Vec<u8>>,
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Record {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(self.payload.as_deref().unwrap_or_default()).expect("JSON")
+    }
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map(|headers| {
+        let pairs = headers
+            .iter()
+            .map(|h| (h.key.to_owned(), text(h.value.unwrap_or_default())));
+        pairs.collect()
+    });
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        payload: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
+
+/// Reads committed records from the beginning until there are `expected` and none came for `quiet`, or the
+/// time is over. More than expected are read too: that is what a double would be.
+pub fn read_committed(brokers: &str, topic: &str, expected: usize, limit: Duration) -> Vec<Record> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "test-reader")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .create()
+        .expect("a consumer");
+    let deadline = Instant::now() + limit;
+    let list = loop {
+        let metadata = consumer
+            .fetch_metadata(Some(topic), Duration::from_secs(10))
+            .expect("metadata");
+        let partitions = metadata.topics()[0].partitions();
+        if !partitions.is_empty() {
+            let mut list = TopicPartitionList::new();
+            for partition in partitions {
+                list.add_partition_offset(topic, partition.id(), Offset::Beginning)
+                    .expect("offset");
+            }
+            break list;
+        }
+        assert!(Instant::now() < deadline, "topic {topic} did not appear");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    consumer.assign(&list).expect("assigned");
+    let quiet = Duration::from_millis(700);
+    let (mut records, mut last) = (Vec::new(), Instant::now());
+    while Instant::now() < deadline && (records.len() < expected || last.elapsed() < quiet) {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                records.push(record(&message));
+                last = Instant::now();
+            }
+            Some(Err(error)) => panic!("reading {topic}: {error}"),
+            None => {}
+        }
+    }
+    records
+}
+
+/// A plain producer, as any other program would have one.
+pub struct Feeder {
+    producer: BaseProducer,
+    topic: String,
+}
+
+impl Feeder {
+    pub fn new(brokers: &str, topic: &str) -> Self {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("partitioner", "murmur2_random")
+            .set("queue.buffering.max.messages", "1000000")
+            .create()
+            .expect("a producer");
+        Feeder {
+            producer,
+            topic: topic.to_owned(),
+        }
+    }
+
+    pub fn send(&self, key: Option<&[u8]>, payload: Option<&[u8]>, partition: Option<i32>) {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic);
+        record.key = key;
+        record.payload = payload;
+        record.partition = partition;
+        self.producer
+            .send(record)
+            .map_err(|(error, _)| error)
+            .expect("sent");
+        self.producer.poll(Duration::ZERO);
+    }
+
+    pub fn flush(&self) {
+        self.producer
+            .flush(Duration::from_secs(30))
+            .expect("acknowledged");
+    }
+}
+
+/// Creates a topic as an operator would before anything runs.
+pub fn create_topic(brokers: &str, topic: &str, partitions: usize) {
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+    let admin: AdminClient<_> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .expect("an admin client");
+    let new = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(1));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let created = runtime
+        .block_on(admin.create_topics([&new], &AdminOptions::new()))
+        .expect("answered");
+    created
+        .into_iter()
+        .for_each(|result| drop(result.expect("created")));
+}
+
+pub fn path(dir: &Path, name: &str) -> String {
+    dir.join(name).to_str().expect("UTF-8 path").to_owned()
+}
