@@ -18,7 +18,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     limit_polars_threads();
     let cli = Cli::parse();
-    terminal::init_logging(&cli.logging);
+    terminal::init_logging(&cli.logging, &cli.command);
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),

@@ -5,13 +5,20 @@ use std::io::IsTerminal as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{LogFormat, LoggingArgs};
+use crate::cli::{Command, LogFormat, LoggingArgs};
 
-/// Logs to standard error; standard output is for results.
-pub(crate) fn init_logging(args: &LoggingArgs) {
+/// Logs to standard error; standard output is for results. A service tells its lifecycle, other commands
+/// only what is wrong.
+pub(crate) fn init_logging(args: &LoggingArgs, command: &Command) {
+    let level = if matches!(command, Command::Run(_)) {
+        "info"
+    } else {
+        "warn"
+    };
     // librdkafka's own lines repeat what the errors say.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,librdkafka=error,rdkafka=error,ort=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new(format!("{level},librdkafka=error,rdkafka=error,ort=warn"))
+    });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -83,6 +83,13 @@ impl Judge for CarJudge<'_> {
     fn add(&mut self, prediction: &Prediction<'_>) {
         if let (Some(anomaly), Some(faults)) = (&prediction.anomaly, self.cars.faults(prediction)) {
             self.table.add(&faults.flags(), anomaly.anomalous);
+            let named = anomaly
+                .contributions
+                .largest()
+                .and_then(|(signal, _)| mode_of(signal));
+            if let (true, Some(fault)) = (anomaly.anomalous, named) {
+                self.table.add_named(fault.name(), faults.contains(fault));
+            }
         }
     }
 
@@ -91,5 +98,25 @@ impl Judge for CarJudge<'_> {
             "accuracy   per reading, against the simulated truth:\n{}\n",
             self.table
         )
+    }
+}
+
+/// The fault that shows in a signal.
+fn mode_of(signal: &str) -> Option<Fault> {
+    let wheel = |prefix: &str, faults: [Fault; 4]| {
+        let wheel = signal.strip_prefix(prefix)?;
+        let wheels = ["1_1", "1_2", "2_1", "2_2"];
+        wheels
+            .iter()
+            .position(|name| wheel.starts_with(name))
+            .map(|wheel| faults[wheel])
+    };
+    match signal {
+        "engine_vibration_amplitude" | "speed" => Some(Fault::DriveShaft),
+        "coolant_temp" => Some(Fault::Overheating),
+        "control_unit_firmware" => Some(Fault::Firmware),
+        _ => {
+            wheel("tire_pressure_", Fault::TIRES).or_else(|| wheel("accelerometer_", Fault::SHOCKS))
+        }
     }
 }

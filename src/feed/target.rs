@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use forewarn_pipeline::config::Kafka;
 use forewarn_pipeline::kafka::client::{self, Role};
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
@@ -126,7 +127,11 @@ struct Context {
     failed: AtomicU64,
 }
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        client::log(level, facility, message);
+    }
+}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();

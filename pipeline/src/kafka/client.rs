@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::config::{Config, Guarantee, Kafka};
 
@@ -26,9 +27,6 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The configuration of one client.
 pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
     let mut config = ClientConfig::new();
-    for (key, value) in &kafka.options {
-        config.set(key, value);
-    }
     config
         .set("bootstrap.servers", &kafka.brokers)
         .set("client.id", "forewarn")
@@ -44,6 +42,8 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
                 .set("enable.auto.offset.store", "false")
                 .set("auto.offset.reset", "error")
                 .set("isolation.level", "read_committed")
+                // How long the partitions of a worker that was killed wait for another one.
+                .set("session.timeout.ms", "10000")
                 .set("partition.assignment.strategy", "cooperative-sticky");
             fetch_fast(&mut config);
         }
@@ -66,7 +66,17 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
         }
         Role::Producer => produce_fast(&mut config),
     }
+    // Last, so that they win; those that must not are refused when the configuration is checked.
+    for (key, value) in &kafka.options {
+        config.set(key, value);
+    }
     config
+}
+
+/// What librdkafka says of itself, for all clients. It calls much an error that is mended a moment later,
+/// and what is not mended comes back as the error of a call; so its lines are for debugging.
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    tracing::debug!(?level, facility, message, "librdkafka");
 }
 
 /// A fast reader empties its queue and then, by default, waits a second before it fetches again; 10 ms

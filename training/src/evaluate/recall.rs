@@ -2,6 +2,8 @@
 //!
 //! Once faults accumulate, a row with a hard mode is mostly flagged for the sake of another one.
 //! Therefore each mode has two recalls: over all its rows, and over the rows with *only* that mode.
+//! A detector that explains its flags has a precision per mode too: of the rows explained by it, the share
+//! that do have it.
 //!
 //! ```text
 //!   mode          rows  flagged  recall   only  flagged  recall
@@ -27,6 +29,8 @@ struct Mode {
     name: String,
     all: Count,
     only: Count,
+    /// Flagged rows that the detector explained by this mode, and those among them that have it.
+    named: Count,
 }
 
 /// Rows, and how many of them were flagged.
@@ -53,6 +57,7 @@ impl RecallTable {
             name: name.to_owned(),
             all: Count::default(),
             only: Count::default(),
+            named: Count::default(),
         };
         let modes = modes.into_iter().map(mode).collect();
         Self {
@@ -85,6 +90,20 @@ impl RecallTable {
                 mode.only.add(flagged);
             }
         }
+    }
+
+    /// Counts a flagged row that the detector explained by `mode`: was it right?
+    ///
+    /// # Panics
+    /// When there is no such mode.
+    pub fn add_named(&mut self, mode: &str, right: bool) {
+        let known = self.modes.iter_mut().find(|known| known.name == mode);
+        known.expect("a mode of the table").named.add(right);
+    }
+
+    /// Share of the rows explained by this mode that do have it; `None` without such rows.
+    pub fn precision(&self, mode: &str) -> Option<f64> {
+        self.mode(mode)?.named.share()
     }
 
     /// Share of the rows with this mode that were flagged; `None` without such rows.
@@ -122,8 +141,15 @@ impl fmt::Display for RecallTable {
             "mode", "rows", "flagged", "recall"
         )?;
         write!(f, "  {:>8}  {:>8}  {:>6}", "only", "flagged", "recall")?;
+        let explained = self.modes.iter().any(|mode| mode.named.rows > 0);
+        if explained {
+            write!(f, "  {:>8}  {:>8}  {:>6}", "named", "right", "precis")?;
+        }
         for mode in &self.modes {
             write!(f, "\n{:<width$}{}{}", mode.name, mode.all, mode.only)?;
+            if explained {
+                write!(f, "{}", mode.named)?;
+            }
         }
         write!(f, "\n{:<width$}{}", "any mode", self.any)?;
         write!(f, "\n{:<width$}{}  <- false alarms", "no mode", self.none)
@@ -176,6 +202,25 @@ mod tests {
         assert_eq!(
             (table.recall_any(), table.false_alarm_rate()),
             (Some(0.75), Some(0.5))
+        );
+    }
+
+    #[test]
+    fn precision_is_of_the_explanations() {
+        let mut table = example();
+        table.add_named("tire", true);
+        table.add_named("tire", false);
+        assert_eq!(
+            (table.precision("tire"), table.precision("shock")),
+            (Some(0.5), None)
+        );
+        assert!(
+            table
+                .to_string()
+                .lines()
+                .nth(1)
+                .unwrap()
+                .ends_with("         2         1   0.500")
         );
     }
 
