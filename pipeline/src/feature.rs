@@ -131,7 +131,10 @@ impl FeatureView {
         let mut lazy = trial.clone().lazy().select([expression.clone()]);
         let schema = lazy.collect_schema().map_err(|error| {
             let known = self.signals.join(", ");
-            format!("{}; the signals are {known}", one_line(&error))
+            let error = one_line(&error);
+            // Polars lists the columns in its own words.
+            let what = error.split("; valid columns").next().unwrap_or(&error);
+            format!("{what}; the signals are {known}")
         })?;
         let (name, dtype) = schema.get_at_index(0).ok_or("gives nothing")?;
         if !(dtype.is_primitive_numeric() || dtype.is_bool()) {
