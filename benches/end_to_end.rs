@@ -33,7 +33,7 @@ fn main() {
                 &[
                     "cars", "--assets", "10000", "--steps", "100", "--topic", topic,
                 ],
-            )
+            );
         },
     );
     let data = std::env::var("FOREWARN_DATA").unwrap_or_else(|_| "../shared/data".into());

@@ -59,7 +59,7 @@ fn watch(reader: &PredictionReader, lag: &Lag, mut view: View, end: Option<Insta
             LINE
         };
         reader.poll(frame.saturating_sub(drawn.elapsed()), |prediction| {
-            fleet.add(&prediction)
+            fleet.add(&prediction);
         })?;
         let over = end.is_some_and(|end| Instant::now() >= end);
         if asked.elapsed() >= LINE || over {

@@ -1,4 +1,8 @@
 //! The command line: what it prints when all is well, and what it says when it is not.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
 
 mod support;
 

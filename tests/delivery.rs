@@ -1,5 +1,9 @@
 //! Delivery on a real Apache Kafka: what is read `read_committed` is right, once, after kills, restarts and
 //! hand-overs; and what can't be read is set aside as it came.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
 
 mod support;
 

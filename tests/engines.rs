@@ -1,5 +1,9 @@
 //! The main job on real engines and real Kafka: as accurate as the card says, the same as from a file, and
 //! the same as an independent implementation in Python.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
 
 mod support;
 

@@ -1,4 +1,8 @@
 //! Models that fit and models that do not: each is loaded, or refused with its reason and the remedy.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
 
 use std::path::Path;
 

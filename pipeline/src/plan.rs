@@ -60,7 +60,7 @@ impl Plan {
                 "models.runtime",
                 config.line("models.runtime"),
                 error.to_string(),
-            )
+            );
         });
         let repository = Repository::new(&config.models.repository);
         let mut models = Vec::new();

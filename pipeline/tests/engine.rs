@@ -1,4 +1,8 @@
 //! The engine as a function of the log: whatever the cuts, repeats and restarts, the same outputs.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -68,7 +68,7 @@ impl EngineFeed {
             payload.clear();
             match encoding {
                 Encoding::Json | Encoding::JsonLine => {
-                    cmapss::write_json(cycle, time, &mut payload)
+                    cmapss::write_json(cycle, time, &mut payload);
                 }
                 Encoding::Csv => write_csv(asset, time, cycle, &mut payload),
             }

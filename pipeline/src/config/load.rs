@@ -146,7 +146,7 @@ impl Lines {
 }
 
 fn walk(text: &str, prefix: &str, table: &DeTable<'_>, lines: &mut BTreeMap<String, usize>) {
-    for (key, value) in table.iter() {
+    for (key, value) in table {
         let path = join(prefix, key.get_ref());
         lines.insert(path.clone(), line_at(text, key.span().start));
         walk_value(text, &path, value.get_ref(), lines);
@@ -353,7 +353,8 @@ fn signal_order(text: &str) -> Vec<String> {
     let Ok(root) = DeTable::parse(text) else {
         return Vec::new();
     };
-    let Some(DeValue::Table(signals)) = root.get_ref().get("signals").map(|s| s.get_ref()) else {
+    let Some(DeValue::Table(signals)) = root.get_ref().get("signals").map(toml::Spanned::get_ref)
+    else {
         return Vec::new();
     };
     let mut names: Vec<(usize, String)> = signals

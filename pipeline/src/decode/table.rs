@@ -148,7 +148,7 @@ impl TableDecoder {
         let present: Vec<String> = frame
             .get_column_names()
             .iter()
-            .map(|name| name.to_string())
+            .map(std::string::ToString::to_string)
             .collect();
         let signals = self.acceptance.signals.iter().map(|signal| &signal.field);
         let missing: Vec<String> = [&self.asset, &self.time]

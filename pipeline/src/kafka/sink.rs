@@ -315,7 +315,7 @@ impl Publisher for BatchPublisher<'_, '_> {
         let original = &self.batch[record.message as usize];
         let headers = original
             .headers()
-            .map(|headers| headers.detach())
+            .map(rdkafka::message::BorrowedHeaders::detach)
             .unwrap_or_default();
         let headers = with_headers(headers, &record.headers).insert(Header {
             key: "forewarn.code",

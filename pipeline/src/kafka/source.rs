@@ -73,7 +73,7 @@ impl ConsumerContext for Context {
         let partitions = list
             .elements()
             .iter()
-            .map(|element| element.partition())
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
             .collect();
         let event = match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
@@ -229,7 +229,7 @@ impl Source {
         sought
             .elements()
             .iter()
-            .try_for_each(|element| element.error())
+            .try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)
     }
 
     /// Offsets of this topic as Kafka takes them.

@@ -75,9 +75,9 @@ impl RecallTable {
         assert_eq!(present.len(), self.modes.len(), "one flag per fault mode");
         let several = present.iter().filter(|present| **present).count();
         if several == 0 {
-            self.none.add(flagged)
+            self.none.add(flagged);
         } else {
-            self.any.add(flagged)
+            self.any.add(flagged);
         }
         for (mode, _) in self
             .modes
