@@ -178,9 +178,8 @@ fn watch(scenario: &dyn Scenario, config: Config, truth_topic: &str) -> Result<O
         if fed.is_err() {
             shutdown.request();
         }
-        let (result, ended, report) = match reading.join() {
-            Ok(ended) => ended,
-            Err(_) => bail!("the reader panicked: this is a defect of forewarn"),
+        let Ok((result, ended, report)) = reading.join() else {
+            bail!("the reader panicked: this is a defect of forewarn")
         };
         shutdown.request();
         match serving.join() {

@@ -15,6 +15,9 @@ use support::{Feeder, Pipeline, Record, brokers, create_topic, fixture_models, r
 const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
 const ASSETS: usize = 40;
 
+/// Key, value, and the code it is refused with.
+type Poison<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, &'static str);
+
 /// The fixture model `weighted` gives a₋₂ + 10·a₋₁ + 100·a₀ over the last three readings of an asset, with
 /// the first one repeated: a lost, doubled or reordered reading shows in the value.
 fn expected(values: &[f64]) -> f64 {
@@ -212,7 +215,7 @@ fn what_cannot_be_read_is_set_aside_as_it_came_and_costs_only_itself() {
     let good: &[u8] = br#"{"t":1,"a":1,"b":4}"#;
     let key: Option<&[u8]> = Some(b"pump-1");
     #[rustfmt::skip]
-    let poison: Vec<(Option<&[u8]>, Option<&[u8]>, &str)> = vec![
+    let poison: Vec<Poison> = vec![
         (key, Some(br#"{"t":1,"a":1"#), "malformed-json"),
         (key, Some(br#"{"t":1,"a":NaN,"b":1}"#), "malformed-json"),
         (key, Some(b"\x00\xff\xfe"), "invalid-utf8"),

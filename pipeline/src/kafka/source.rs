@@ -135,10 +135,19 @@ impl Source {
         batch.push(first?);
         let deadline = Instant::now() + self.max_wait;
         while batch.len() < self.max_messages {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.consumer.poll(left) {
+            // What is fetched already comes without a look at the clock, which costs more than the message.
+            let next = self.consumer.poll(Duration::ZERO);
+            let next = next.or_else(|| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() || self.has_rebalance() {
+                    None
+                } else {
+                    self.consumer.poll(left)
+                }
+            });
+            match next {
                 Some(message) => batch.push(message?),
-                None if left.is_zero() || self.has_rebalance() => break,
+                None if Instant::now() >= deadline || self.has_rebalance() => break,
                 None => {}
             }
         }
