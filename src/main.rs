@@ -17,6 +17,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     limit_polars_threads();
+    terminal::end_quietly_on_broken_pipe();
     let cli = Cli::parse();
     terminal::init_logging(&cli.logging, &cli.command);
     let result = match cli.command {

@@ -33,6 +33,18 @@ pub(crate) fn init_logging(args: &LoggingArgs, command: &Command) {
     }
 }
 
+/// `forewarn demo | head` ends when the reader does: that is no defect, so no backtrace.
+pub(crate) fn end_quietly_on_broken_pipe() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout: Broken pipe") {
+            std::process::exit(0);
+        }
+        default(info);
+    }));
+}
+
 /// A progress bar on a terminal, nothing elsewhere. `total` of 0 is an endless one.
 pub(crate) fn progress(total: u64, unit: &str) -> ProgressBar {
     if total == 0 {

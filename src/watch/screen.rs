@@ -137,3 +137,41 @@ fn color(bad: bool, doubtful: bool) -> Style {
         (false, false) => Style::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+
+    #[test]
+    fn a_frame_shows_both_tables_and_the_line() {
+        let mut fleet = Fleet::default();
+        let source = r#""source":{"topic":"t","partition":0,"offset":1}"#;
+        let head = r#""asset":"pump-7","event_time":"2026-01-01T00:00:00Z","model":"m","version":1,"task":"t""#;
+        for verdict in [
+            r#""anomaly":{"score":3,"threshold":2,"confidence":1.5,"anomalous":true,"contributions":{"a":0.8,"b":0.2}}"#,
+            r#""rul":{"value":31.4,"unit":"hours","health":0.25}"#,
+        ] {
+            let json = format!("{{{head},{source},{verdict}}}");
+            fleet.add(&serde_json::from_str(&json).unwrap());
+        }
+        let mut terminal = Terminal::new(TestBackend::new(140, 6)).unwrap();
+        terminal
+            .draw(|frame| draw(frame, " forewarn: pumps ", &fleet))
+            .unwrap();
+        let screen = terminal.backend().to_string();
+        for expected in [
+            "forewarn: pumps",
+            "1 assets",
+            "pump-7",
+            "1.50",
+            "a 80 %",
+            "31 hours",
+            "25 %",
+        ] {
+            assert!(screen.contains(expected), "no {expected} in\n{screen}");
+        }
+    }
+}
