@@ -80,7 +80,9 @@ fn judge(records: &[Record], readings: usize) {
 fn serve_readings(guarantee: &str) -> Option<(String, Pipeline)> {
     let brokers = brokers()?;
     let toml = fixture_models(&["weighted"])
-        + &format!("[delivery]\nguarantee = \"{guarantee}\"\ninstance = \"one\"\n");
+        + &format!(
+            "[delivery]\nguarantee = \"{guarantee}\"\ninstance = \"one\"\n[service]\nworkers = 2\n"
+        );
     let pipeline = Pipeline::new("delivery", &brokers, SOURCE, &toml);
     create_topic(&brokers, &pipeline.topic, 4);
     Some((brokers, pipeline))

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use polars::prelude::{DataFrame, ParquetReader, SerReader};
+use polars::prelude::{CsvReader, DataFrame, ParquetReader, ParquetWriter, SerReader};
 use support::{
     Running, brokers, data, forewarn, path, python, read_committed, root, run_ok, text, unique,
 };
@@ -96,12 +96,16 @@ fn engines_through_kafka_are_scored_as_well_as_the_card_says_and_as_from_a_file(
     assert!(rmse <= MOST_RMSE, "RMSE {rmse}");
 
     // The same engine without Kafka gives the same numbers, bit for bit, from each kind of file.
-    for ending in ["jsonl", "csv"] {
+    for ending in ["jsonl", "csv", "parquet"] {
         let (readings, scores) = (
             path(dir.path(), &format!("readings.{ending}")),
             path(dir.path(), "scores.parquet"),
         );
-        run_ok(&["feed", "cmapss", "--data", data, "--output", &readings]);
+        if ending == "parquet" {
+            to_parquet(&path(dir.path(), "readings.csv"), &readings);
+        } else {
+            run_ok(&["feed", "cmapss", "--data", data, "--output", &readings]);
+        }
         run_ok(&[
             "score", "--config", &config, "--input", &readings, "--output", &scores,
         ]);
@@ -126,6 +130,14 @@ fn rmse(live: &Values, data: &Path) -> f64 {
         (last - rul.min(125.0)).powi(2)
     });
     (squared.sum::<f64>() / truth.len() as f64).sqrt()
+}
+
+fn to_parquet(csv: &str, parquet: &str) {
+    let file = std::fs::File::open(csv).unwrap();
+    let mut frame = CsvReader::new(file).finish().unwrap();
+    ParquetWriter::new(std::fs::File::create(parquet).unwrap())
+        .finish(&mut frame)
+        .unwrap();
 }
 
 fn read_parquet(file: &str) -> DataFrame {

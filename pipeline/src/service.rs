@@ -38,8 +38,11 @@ struct ShutdownState {
 
 impl Shutdown {
     pub fn request(&self) {
+        // Under the lock, so that nobody is between looking and waiting.
+        let guard = self.0.lock.lock();
         self.0.requested.store(true, Ordering::SeqCst);
         self.0.woken.notify_all();
+        drop(guard);
     }
 
     pub fn is_requested(&self) -> bool {

@@ -7,25 +7,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
+use super::check::check;
+use super::lines::{Lines, join, line_at, signal_order};
 use super::problem::Problems;
 use super::sections::{Delivery, Kafka, Models, Service, Sink, Source, View};
 use crate::signal::{Signal, SignalConfig};
-
-/// Settings that the delivery guarantee rests on, so that `kafka.options` must not change them.
-const OWN_OPTIONS: [&str; 9] = [
-    "bootstrap.servers",
-    "group.id",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "auto.offset.reset",
-    "isolation.level",
-    "transactional.id",
-    "enable.idempotence",
-    "acks",
-];
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,72 +108,10 @@ impl Config {
     }
 }
 
-/// Line of every key path in the file.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Lines(BTreeMap<String, usize>);
-
-impl Lines {
-    fn read(text: &str) -> Self {
-        let mut lines = BTreeMap::new();
-        if let Ok(table) = DeTable::parse(text) {
-            walk(text, "", table.get_ref(), &mut lines);
-        }
-        Lines(lines)
-    }
-
-    /// The line of `path`, or of the closest table around it.
-    fn of(&self, path: &str) -> Option<usize> {
-        let mut path = path;
-        loop {
-            if let Some(line) = self.0.get(path) {
-                return Some(*line);
-            }
-            path = &path[..path.rfind(['.', '['])?];
-        }
-    }
-}
-
-fn walk(text: &str, prefix: &str, table: &DeTable<'_>, lines: &mut BTreeMap<String, usize>) {
-    for (key, value) in table {
-        let path = join(prefix, key.get_ref());
-        lines.insert(path.clone(), line_at(text, key.span().start));
-        walk_value(text, &path, value.get_ref(), lines);
-    }
-}
-
-fn walk_value(text: &str, path: &str, value: &DeValue<'_>, lines: &mut BTreeMap<String, usize>) {
-    match value {
-        DeValue::Table(table) => walk(text, path, table, lines),
-        DeValue::Array(items) => {
-            for (i, item) in items.iter().enumerate() {
-                let path = format!("{path}[{i}]");
-                lines.insert(path.clone(), line_at(text, item.span().start));
-                walk_value(text, &path, item.get_ref(), lines);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn line_at(text: &str, byte: usize) -> usize {
-    1 + text[..byte.min(text.len())]
-        .bytes()
-        .filter(|b| *b == b'\n')
-        .count()
-}
-
-fn join(prefix: &str, key: &str) -> String {
-    if prefix.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{prefix}.{key}")
-    }
-}
-
 /// Takes sections out of the root table and collects problems.
-struct Reader {
+pub(super) struct Reader {
     root: Table,
-    lines: Lines,
+    pub(super) lines: Lines,
     /// Names under `[signals]` in the order of the file; TOML tables do not keep it.
     signal_order: Vec<String>,
     problems: Problems,
@@ -211,7 +137,7 @@ impl Reader {
         })
     }
 
-    fn problem(&mut self, path: &str, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, path: &str, message: impl Into<String>) {
         let line = self.lines.of(path);
         self.problems.add(path, line, message);
     }
@@ -348,23 +274,6 @@ impl Reader {
     }
 }
 
-/// Names under `[signals]` by their place in the text.
-fn signal_order(text: &str) -> Vec<String> {
-    let Ok(root) = DeTable::parse(text) else {
-        return Vec::new();
-    };
-    let Some(DeValue::Table(signals)) = root.get_ref().get("signals").map(toml::Spanned::get_ref)
-    else {
-        return Vec::new();
-    };
-    let mut names: Vec<(usize, String)> = signals
-        .iter()
-        .map(|(key, _)| (key.span().start, key.get_ref().to_string()))
-        .collect();
-    names.sort();
-    names.into_iter().map(|(_, name)| name).collect()
-}
-
 fn first_line(message: &str) -> String {
     message.lines().next().unwrap_or_default().trim().to_owned()
 }
@@ -392,109 +301,6 @@ fn remove(value: &mut Value, path: &str) -> bool {
     let name = last.split('[').next().unwrap_or(last);
     at.as_table_mut()
         .is_some_and(|table| table.remove(name).is_some())
-}
-
-/// Checks across keys and sections.
-fn check(config: &Config, reader: &mut Reader) {
-    let source = &config.source;
-    if source.topic.is_empty() && reader.lines.of("source").is_some() {
-        reader.problem("source.topic", "is missing: name the telemetry topic");
-    }
-    if source.max_batch_messages == 0 {
-        reader.problem("source.max-batch-messages", "must be at least 1");
-    }
-    for option in config.kafka.options.keys() {
-        if OWN_OPTIONS.contains(&option.as_str()) {
-            let message = "is set by forewarn: the delivery guarantee rests on it";
-            reader.problem(&format!("kafka.options.{option}"), message);
-        }
-    }
-    if config.service.workers == 0 {
-        reader.problem("service.workers", "must be at least 1");
-    }
-    if config.delivery.commit_interval.is_zero() {
-        reader.problem("delivery.commit-interval", "must be longer than 0");
-    }
-    check_topics(config, reader);
-    check_signals(config, reader);
-    for (i, served) in config.models.serve.iter().enumerate() {
-        let path = format!("models.serve[{i}]");
-        if !config.views.contains_key(&served.view) {
-            let known: Vec<&str> = config.views.keys().map(String::as_str).collect();
-            let message = format!(
-                "{} is not a view; there is: {}",
-                served.view,
-                known.join(", ")
-            );
-            reader.problem(&format!("{path}.view"), message);
-        }
-        if config.models.serve[..i]
-            .iter()
-            .any(|other| other.name == served.name)
-        {
-            reader.problem(
-                &format!("{path}.name"),
-                format!("{} is served twice", served.name),
-            );
-        }
-    }
-    for (name, view) in &config.views {
-        if view.features.is_empty() {
-            reader.problem(
-                &format!("views.{name}.features"),
-                "is empty: name a signal or \"*\"",
-            );
-        }
-    }
-}
-
-fn check_topics(config: &Config, reader: &mut Reader) {
-    let topics = [
-        ("source.topic", &config.source.topic),
-        ("sink.predictions", &config.sink.predictions),
-        ("sink.dead-letters", &config.sink.dead_letters),
-    ];
-    for (i, (path, topic)) in topics.iter().enumerate() {
-        if topic.is_empty() && i > 0 {
-            reader.problem(path, "must name a topic");
-        }
-        if !topic.is_empty() && topics[..i].iter().any(|(_, other)| other == topic) {
-            reader.problem(
-                path,
-                format!("topic {topic} is used twice: outputs would be read as input"),
-            );
-        }
-    }
-}
-
-fn check_signals(config: &Config, reader: &mut Reader) {
-    let mut fields: BTreeMap<&str, String> = BTreeMap::new();
-    if let super::AssetSource::Field { field } = &config.source.asset {
-        fields.insert(field, "source.asset".into());
-    }
-    if let super::EventTime::Field { field, .. } = &config.source.event_time
-        && let Some(other) = fields.insert(field, "source.event-time".into())
-    {
-        reader.problem(
-            "source.event-time",
-            format!("uses field {field}, as {other} does"),
-        );
-    }
-    for signal in &config.signals {
-        let path = format!("signals.{}", signal.name);
-        if signal.min > signal.max {
-            reader.problem(
-                &path,
-                format!("min {} is above max {}", signal.min, signal.max),
-            );
-        }
-        if let Some(other) = fields.insert(&signal.field, path.clone()) {
-            reader.problem(
-                &path,
-                format!("uses field {}, as {other} does", signal.field),
-            );
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 //!
 //! Not here: whether the models fit the views. That needs the models: see [`crate::plan`].
 
+mod check;
+mod lines;
 mod load;
 mod problem;
 mod sections;

@@ -8,7 +8,7 @@
 //! Invariant: offsets are committed only after everything derived from the records below them is
 //! acknowledged. One failed record fails the commit.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -120,8 +120,8 @@ impl ProducerContext for Context {
 pub struct Sink {
     producer: BaseProducer<Context>,
     guarantee: Guarantee,
-    predictions: String,
-    dead_letters: String,
+    predictions: Arc<str>,
+    dead_letters: Arc<str>,
     in_transaction: bool,
 }
 
@@ -142,8 +142,8 @@ impl Sink {
         Ok(Sink {
             producer,
             guarantee,
-            predictions: config.sink.predictions.clone(),
-            dead_letters: config.sink.dead_letters.clone(),
+            predictions: config.sink.predictions.as_str().into(),
+            dead_letters: config.sink.dead_letters.as_str().into(),
             in_transaction: false,
         })
     }

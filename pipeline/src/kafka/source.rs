@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -129,29 +129,37 @@ impl Source {
         idle: Duration,
         batch: &mut Vec<BorrowedMessage<'a>>,
     ) -> KafkaResult<()> {
-        let Some(first) = self.consumer.poll(idle) else {
+        let Some(first) = self.take(idle)? else {
             return Ok(());
         };
-        batch.push(first?);
+        batch.push(first);
         let deadline = Instant::now() + self.max_wait;
         while batch.len() < self.max_messages {
             // What is fetched already comes without a look at the clock, which costs more than the message.
-            let next = self.consumer.poll(Duration::ZERO);
-            let next = next.or_else(|| {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() || self.has_rebalance() {
-                    None
-                } else {
-                    self.consumer.poll(left)
-                }
-            });
-            match next {
-                Some(message) => batch.push(message?),
-                None if Instant::now() >= deadline || self.has_rebalance() => break,
-                None => {}
+            if let Some(message) = self.take(Duration::ZERO)? {
+                batch.push(message);
+                continue;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.has_rebalance() {
+                break;
+            }
+            if let Some(message) = self.take(left)? {
+                batch.push(message);
             }
         }
         Ok(())
+    }
+
+    /// One message. What the client mends by itself, such as a lost connection, is only told.
+    fn take(&self, wait: Duration) -> KafkaResult<Option<BorrowedMessage<'_>>> {
+        match self.consumer.poll(wait).transpose() {
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, "the brokers are not reached; the client keeps trying");
+                Ok(None)
+            }
+            other => other,
+        }
     }
 
     fn has_rebalance(&self) -> bool {
@@ -165,6 +173,13 @@ impl Source {
     /// The next change of ownership, to be answered by [`Self::accept`] or [`Self::give_up`].
     pub fn rebalance(&self) -> Option<Rebalance> {
         self.consumer.context().events.lock().ok()?.pop_front()
+    }
+
+    /// Lets an event that could not be answered come again, as the next one.
+    pub fn put_back(&self, event: Rebalance) {
+        if let Ok(mut events) = self.consumer.context().events.lock() {
+            events.push_front(event);
+        }
     }
 
     /// Finds where each partition is to be read from.
@@ -274,4 +289,22 @@ fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Kafka
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
         _ => consumer.unassign(),
     }
+}
+
+/// Errors after which the consumer goes on by itself, and nothing was lost.
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    error.rdkafka_error_code().is_some_and(|code| {
+        let passing = [
+            Code::BrokerTransportFailure,
+            Code::AllBrokersDown,
+            Code::Resolve,
+            Code::OperationTimedOut,
+            Code::NetworkException,
+            Code::CoordinatorNotAvailable,
+            Code::CoordinatorLoadInProgress,
+            Code::NotCoordinator,
+        ];
+        passing.contains(&code)
+    })
 }

@@ -208,7 +208,14 @@ impl Worker {
     fn answer(&mut self, event: Rebalance) -> Result<(), WorkerError> {
         match event {
             Rebalance::Assigned(partitions) => {
-                let resume = self.source.resume(&partitions)?;
+                let resume = match self.source.resume(&partitions) {
+                    Ok(resume) => resume,
+                    Err(error) => {
+                        // Unanswered it would be forgotten, and its partitions never read.
+                        self.source.put_back(Rebalance::Assigned(partitions));
+                        return Err(error.into());
+                    }
+                };
                 self.take_over(&resume);
                 self.source.accept(&resume)?;
                 self.metrics.assigned(partitions.len());

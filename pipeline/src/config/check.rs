@@ -1,0 +1,122 @@
+//! Checks across keys and sections, after each section has been read for itself.
+
+use std::collections::BTreeMap;
+
+use super::load::{Config, Reader};
+use super::sections::{AssetSource, EventTime};
+
+/// Settings that the delivery guarantee rests on, so that `kafka.options` must not change them.
+const OWN_OPTIONS: [&str; 9] = [
+    "bootstrap.servers",
+    "group.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "isolation.level",
+    "transactional.id",
+    "enable.idempotence",
+    "acks",
+];
+
+/// Checks across keys and sections.
+pub(super) fn check(config: &Config, reader: &mut Reader) {
+    let source = &config.source;
+    if source.topic.is_empty() && reader.lines.of("source").is_some() {
+        reader.problem("source.topic", "is missing: name the telemetry topic");
+    }
+    if source.max_batch_messages == 0 {
+        reader.problem("source.max-batch-messages", "must be at least 1");
+    }
+    for option in config.kafka.options.keys() {
+        if OWN_OPTIONS.contains(&option.as_str()) {
+            let message = "is set by forewarn: the delivery guarantee rests on it";
+            reader.problem(&format!("kafka.options.{option}"), message);
+        }
+    }
+    if config.service.workers == 0 {
+        reader.problem("service.workers", "must be at least 1");
+    }
+    if config.delivery.commit_interval.is_zero() {
+        reader.problem("delivery.commit-interval", "must be longer than 0");
+    }
+    check_topics(config, reader);
+    check_signals(config, reader);
+    for (i, served) in config.models.serve.iter().enumerate() {
+        let path = format!("models.serve[{i}]");
+        if !config.views.contains_key(&served.view) {
+            let known: Vec<&str> = config.views.keys().map(String::as_str).collect();
+            let message = format!(
+                "{} is not a view; there is: {}",
+                served.view,
+                known.join(", ")
+            );
+            reader.problem(&format!("{path}.view"), message);
+        }
+        if config.models.serve[..i]
+            .iter()
+            .any(|other| other.name == served.name)
+        {
+            reader.problem(
+                &format!("{path}.name"),
+                format!("{} is served twice", served.name),
+            );
+        }
+    }
+    for (name, view) in &config.views {
+        if view.features.is_empty() {
+            reader.problem(
+                &format!("views.{name}.features"),
+                "is empty: name a signal or \"*\"",
+            );
+        }
+    }
+}
+
+fn check_topics(config: &Config, reader: &mut Reader) {
+    let topics = [
+        ("source.topic", &config.source.topic),
+        ("sink.predictions", &config.sink.predictions),
+        ("sink.dead-letters", &config.sink.dead_letters),
+    ];
+    for (i, (path, topic)) in topics.iter().enumerate() {
+        if topic.is_empty() && i > 0 {
+            reader.problem(path, "must name a topic");
+        }
+        if !topic.is_empty() && topics[..i].iter().any(|(_, other)| other == topic) {
+            reader.problem(
+                path,
+                format!("topic {topic} is used twice: outputs would be read as input"),
+            );
+        }
+    }
+}
+
+fn check_signals(config: &Config, reader: &mut Reader) {
+    let mut fields: BTreeMap<&str, String> = BTreeMap::new();
+    if let AssetSource::Field { field } = &config.source.asset {
+        fields.insert(field, "source.asset".into());
+    }
+    if let EventTime::Field { field, .. } = &config.source.event_time
+        && let Some(other) = fields.insert(field, "source.event-time".into())
+    {
+        reader.problem(
+            "source.event-time",
+            format!("uses field {field}, as {other} does"),
+        );
+    }
+    for signal in &config.signals {
+        let path = format!("signals.{}", signal.name);
+        if signal.min > signal.max {
+            reader.problem(
+                &path,
+                format!("min {} is above max {}", signal.min, signal.max),
+            );
+        }
+        if let Some(other) = fields.insert(&signal.field, path.clone()) {
+            reader.problem(
+                &path,
+                format!("uses field {}, as {other} does", signal.field),
+            );
+        }
+    }
+}
