@@ -224,10 +224,11 @@ impl Sink {
 
     /// Drops what was sent since the last commit; readers of `read_committed` never see it.
     pub fn abort(&mut self) -> Result<(), SinkError> {
-        if std::mem::take(&mut self.in_transaction) {
+        if self.in_transaction {
             self.producer
                 .abort_transaction(ANSWER)
                 .map_err(SinkError::Commit)?;
+            self.in_transaction = false;
         }
         if let Ok(mut failure) = self.producer.context().failure.lock() {
             failure.take();
@@ -337,4 +338,58 @@ fn with_headers(headers: OwnedHeaders, pairs: &[(&'static str, &str)]) -> OwnedH
             value: Some(*value),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The failure policy of `ARCHITECTURE.md`.
+    #[test]
+    fn what_a_retry_cannot_mend_halts_and_the_rest_is_tried_again() {
+        use RDKafkaErrorCode as Code;
+        let table = [
+            (
+                KafkaError::MessageProduction(Code::BrokerTransportFailure),
+                Disposition::Retry,
+            ),
+            (
+                KafkaError::MessageProduction(Code::MessageTimedOut),
+                Disposition::Retry,
+            ),
+            (
+                KafkaError::ConsumerCommit(Code::IllegalGeneration),
+                Disposition::Retry,
+            ),
+            (
+                KafkaError::ConsumerCommit(Code::RebalanceInProgress),
+                Disposition::Retry,
+            ),
+            (
+                KafkaError::MessageProduction(Code::Fenced),
+                Disposition::Halt,
+            ),
+            (
+                KafkaError::MessageProduction(Code::InvalidProducerEpoch),
+                Disposition::Halt,
+            ),
+            (
+                KafkaError::MessageProduction(Code::TopicAuthorizationFailed),
+                Disposition::Halt,
+            ),
+            (
+                KafkaError::MessageProduction(Code::UnknownTopicOrPartition),
+                Disposition::Halt,
+            ),
+            (
+                KafkaError::MessageConsumptionFatal(Code::Fatal),
+                Disposition::Halt,
+            ),
+        ];
+        for (error, expected) in table {
+            let told = SinkError::Commit(error.clone()).disposition();
+            assert_eq!(told, expected, "{error}");
+        }
+        assert_eq!(SinkError::Unacknowledged.disposition(), Disposition::Retry);
+    }
 }

@@ -5,6 +5,7 @@
 //! two batches. Until it has answered, the partitions still belong to it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +40,29 @@ pub struct Resume {
     pub publish_from: i64,
     /// Records that retention deleted before they were read.
     pub lost: i64,
+}
+
+impl Resume {
+    /// Where to resume a partition whose log holds the offsets `log`: state is rebuilt from the log's start.
+    fn new(
+        partition: i32,
+        committed: Option<i64>,
+        log: Range<i64>,
+        start: Start,
+        stateful: bool,
+    ) -> Self {
+        let publish_from = match (committed, start) {
+            (Some(committed), _) => committed.max(log.start),
+            (None, Start::Earliest) => log.start,
+            (None, Start::Latest) => log.end,
+        };
+        Resume {
+            partition,
+            start: if stateful { log.start } else { publish_from },
+            publish_from,
+            lost: committed.map_or(0, |committed| (log.start - committed).max(0)),
+        }
+    }
 }
 
 /// Notes rebalances.
@@ -200,23 +224,15 @@ impl Source {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
                 };
-                Ok(self.resume_at(element.partition(), committed, low, high))
+                Ok(Resume::new(
+                    element.partition(),
+                    committed,
+                    low..high,
+                    self.start,
+                    self.stateful,
+                ))
             })
             .collect()
-    }
-
-    fn resume_at(&self, partition: i32, committed: Option<i64>, low: i64, high: i64) -> Resume {
-        let publish_from = match (committed, self.start) {
-            (Some(committed), _) => committed.max(low),
-            (None, Start::Earliest) => low,
-            (None, Start::Latest) => high,
-        };
-        Resume {
-            partition,
-            start: if self.stateful { low } else { publish_from },
-            publish_from,
-            lost: committed.map_or(0, |committed| (low - committed).max(0)),
-        }
     }
 
     /// Takes assigned partitions over, from where `resume` says.
@@ -307,4 +323,37 @@ fn is_passing(error: &KafkaError) -> bool {
         ];
         passing.contains(&code)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_resumes_where_its_outputs_end() {
+        let at = |committed, start, stateful| {
+            let resume = Resume::new(0, committed, 100..500, start, stateful);
+            (resume.start, resume.publish_from, resume.lost)
+        };
+        // Never read before.
+        assert_eq!(at(None, Start::Earliest, true), (100, 100, 0));
+        assert_eq!(at(None, Start::Latest, false), (500, 500, 0));
+        // State of what was there before `latest` is built all the same.
+        assert_eq!(at(None, Start::Latest, true), (100, 500, 0));
+        // Read before: the start policy does not matter.
+        assert_eq!(at(Some(300), Start::Latest, false), (300, 300, 0));
+        assert_eq!(at(Some(300), Start::Earliest, true), (100, 300, 0));
+        // Retention was faster.
+        assert_eq!(at(Some(60), Start::Earliest, true), (100, 100, 40));
+    }
+
+    #[test]
+    fn a_lost_connection_is_left_to_the_client_and_a_lost_offset_is_not() {
+        let consumption = KafkaError::MessageConsumption;
+        assert!(is_passing(&consumption(RDKafkaErrorCode::AllBrokersDown)));
+        assert!(!is_passing(&consumption(RDKafkaErrorCode::AutoOffsetReset)));
+        assert!(!is_passing(&consumption(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+        )));
+    }
 }

@@ -34,7 +34,7 @@ use crate::service::Shutdown;
 
 /// Longest wait for a message: how soon a shutdown is noticed on a quiet topic.
 const IDLE: Duration = Duration::from_millis(50);
-/// Pause before going back to the committed offsets, doubled up to the longest.
+/// Pause before going back to the committed offsets, doubled up to the longest until a batch succeeds.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -103,20 +103,38 @@ impl Worker {
     /// Those that can't be mended by trying again.
     pub fn run(mut self, shutdown: &Shutdown) -> Result<(), WorkerError> {
         let mut pause = FIRST_PAUSE;
+        // After an error the state is ahead of what is published. Until it has gone back, nothing else may
+        // happen: a commit would skip the readings whose outputs were aborted.
+        let mut must_go_back = false;
         while !shutdown.is_requested() {
-            match self.turn() {
-                Ok(()) => pause = FIRST_PAUSE,
-                Err(error) if error.disposition() == Disposition::Halt => return Err(error),
-                Err(error) => {
-                    tracing::warn!(worker = self.number, %error, ?pause, "going back to the committed offsets");
-                    shutdown.wait(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    self.metrics.restart();
-                    if let Err(error) = self.go_back() {
-                        tracing::warn!(worker = self.number, %error, "could not go back yet");
+            let done = if must_go_back {
+                self.go_back()
+            } else {
+                self.turn()
+            };
+            match done {
+                Ok(()) => {
+                    if !std::mem::take(&mut must_go_back) {
+                        pause = FIRST_PAUSE;
                     }
                 }
+                Err(error) if error.disposition() == Disposition::Halt => return Err(error),
+                Err(error) => {
+                    let worker = self.number;
+                    tracing::warn!(worker, %error, ?pause, "going back to the committed offsets");
+                    self.metrics.restart();
+                    must_go_back = true;
+                    shutdown.wait(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
             }
+        }
+        if must_go_back {
+            tracing::warn!(
+                worker = self.number,
+                "stopped while going back; what was not committed comes again"
+            );
+            return Ok(());
         }
         self.commit()?;
         tracing::info!(worker = self.number, "drained and committed");

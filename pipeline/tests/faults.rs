@@ -1,0 +1,106 @@
+//! Errors of the brokers, injected into librdkafka's mock. It shows aborted records to everyone and commits
+//! no transactional offsets, so doubles mean nothing here; what is looked for is a reading that is missing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use forewarn_pipeline::kafka::client::{self, Role};
+use forewarn_pipeline::kafka::reader::{From, PredictionReader};
+use forewarn_pipeline::{Config, Service, Shutdown};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Err};
+
+const READINGS: i64 = 4_000;
+
+fn config(brokers: &str) -> Config {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
+    let text = format!(
+        "name = \"faults\"\n[kafka]\nbrokers = \"{brokers}\"\n[source]\ntopic = \"in\"\n\
+         max-batch-messages = 100\nevent-time = {{ field = \"t\", unit = \"ms\" }}\n\
+         [signals]\na = {{}}\nb = {{}}\n[views.v]\nfeatures = [\"*\"]\n\
+         [models]\nrepository = \"{}\"\n[[models.serve]]\nname = \"weighted\"\nview = \"v\"\n\
+         [sink]\npredictions = \"out\"\ndead-letters = \"dead\"\n[delivery]\ncommit-interval = \"10ms\"\n",
+        models.display()
+    );
+    Config::parse("faults.toml", &text, Path::new(".")).expect("a good configuration")
+}
+
+fn feed(config: &Config) {
+    let producer: BaseProducer = client::config(&config.kafka, Role::Producer)
+        .create()
+        .expect("a producer");
+    for n in 0..READINGS {
+        let payload = format!("{{\"t\":{n},\"a\":{},\"b\":0}}", n % 10);
+        let record = BaseRecord::to("in")
+            .key("pump")
+            .payload(&payload)
+            .partition(0);
+        producer
+            .send(record)
+            .map_err(|(error, _)| error)
+            .expect("sent");
+    }
+    producer
+        .flush(Duration::from_secs(10))
+        .expect("acknowledged");
+}
+
+/// Runs the service over a topic that is filled already, its first requests meeting `faults`. Gives the
+/// offsets that have a prediction, and how often the worker went back.
+fn run(faults: &[(Api, &[Err])]) -> (BTreeSet<i64>, u64) {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    for topic in ["in", "out", "dead"] {
+        cluster.create_topic(topic, 1, 1).expect("a topic");
+    }
+    let config = config(&cluster.bootstrap_servers());
+    feed(&config);
+    for (api, errors) in faults {
+        cluster.request_errors(*api, errors);
+    }
+    let service = Service::new(config.clone()).expect("the fixture model");
+    let (metrics, shutdown) = (service.metrics(), Shutdown::default());
+    let reader = PredictionReader::open(&config.kafka, "out", From::Beginning).expect("a reader");
+    let mut seen = BTreeSet::new();
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(|| service.run(&shutdown, None));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while (seen.len() as i64) < READINGS && Instant::now() < deadline {
+            let offset = |prediction: forewarn_pipeline::Prediction<'_>| prediction.source.offset;
+            seen.extend(
+                reader
+                    .poll(Duration::from_millis(100), offset)
+                    .expect("readable"),
+            );
+        }
+        shutdown.request();
+        serving
+            .join()
+            .expect("no panic")
+            .expect("the service ends well");
+    });
+    (seen, metrics.totals().restarts)
+}
+
+#[test]
+fn after_failed_commits_every_reading_is_still_scored() {
+    let refused = [Err::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION; 3];
+    let (seen, restarts) = run(&[(Api::TxnOffsetCommit, &refused)]);
+    assert_eq!(seen.len() as i64, READINGS);
+    assert!(restarts > 0, "the fault has fired");
+}
+
+#[test]
+fn after_refused_outputs_every_reading_is_still_scored() {
+    let refused = [Err::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 2];
+    let (seen, restarts) = run(&[(Api::Produce, &refused)]);
+    assert_eq!(seen.len() as i64, READINGS);
+    assert!(restarts > 0, "the fault has fired");
+}
+
+#[test]
+fn without_faults_the_worker_never_goes_back() {
+    let (seen, restarts) = run(&[]);
+    assert_eq!((seen.len() as i64, restarts), (READINGS, 0));
+}
