@@ -10,7 +10,9 @@ mod support;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use support::{Feeder, Pipeline, Record, brokers, create_topic, fixture_models, read_committed};
+use support::{
+    Feeder, OwnBroker, Pipeline, Record, brokers, create_topic, fixture_models, read_committed,
+};
 
 const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
 const ASSETS: usize = 40;
@@ -176,6 +178,34 @@ fn a_second_process_takes_partitions_over_and_nothing_is_lost_or_doubled() {
     );
     judge(&records, 20_000);
     assert!(second.terminate().success());
+}
+
+#[test]
+fn a_broker_that_is_killed_under_load_and_comes_back_costs_nothing() {
+    // A broker of its own: the others must not see it die. It needs what `make test` sets up.
+    if brokers().is_none() {
+        return;
+    }
+    let broker = OwnBroker::start();
+    let toml = fixture_models(&["weighted"]);
+    let pipeline = Pipeline::new("outage", &broker.address, SOURCE, &toml);
+    create_topic(&broker.address, &pipeline.topic, 4);
+    let service = pipeline.start(4);
+    let feeder = Feeder::new(&broker.address, &pipeline.topic);
+    feed(&feeder, 0..5_000);
+    let wait = Duration::from_secs(60);
+    read_committed(&broker.address, &pipeline.predictions, 5_000, wait);
+    for part in 5..10 {
+        feed(&feeder, part * 1_000..(part + 1) * 1_000);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    broker.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    broker.up();
+    feed(&feeder, 10_000..15_000);
+    let records = read_committed(&broker.address, &pipeline.predictions, 15_000, wait);
+    judge(&records, 15_000);
+    assert!(service.terminate().success());
 }
 
 #[test]

@@ -131,6 +131,9 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         client::log(level, facility, message);
     }
+
+    // The client keeps trying; what never arrives is told by `finish`.
+    fn error(&self, _: KafkaError, _: &str) {}
 }
 
 impl ProducerContext for Context {

@@ -335,3 +335,64 @@ pub fn create_topic(brokers: &str, topic: &str, partitions: usize) {
 pub fn path(dir: &Path, name: &str) -> String {
     dir.join(name).to_str().expect("UTF-8 path").to_owned()
 }
+
+/// A Kafka that a test may kill.
+pub struct OwnBroker {
+    pub address: String,
+    dir: tempfile::TempDir,
+}
+
+impl OwnBroker {
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        kafka_script(&["up", "--dir", &path(dir.path(), "kafka"), "--port", "0"]);
+        let address =
+            std::fs::read_to_string(dir.path().join("kafka/address")).expect("its address");
+        OwnBroker {
+            address: address.trim().to_owned(),
+            dir,
+        }
+    }
+
+    /// SIGKILL, by the id in its own file.
+    pub fn kill(&self) {
+        let id = std::fs::read_to_string(self.dir.path().join("kafka/broker.pid")).expect("its id");
+        let killed = Command::new("kill")
+            .args(["-KILL", id.trim()])
+            .status()
+            .expect("kill");
+        assert!(killed.success());
+    }
+
+    /// Starts it again on its data and port.
+    pub fn up(&self) {
+        let port = self.address.rsplit(':').next().expect("host:port");
+        kafka_script(&[
+            "up",
+            "--dir",
+            &path(self.dir.path(), "kafka"),
+            "--port",
+            port,
+        ]);
+    }
+}
+
+impl Drop for OwnBroker {
+    fn drop(&mut self) {
+        kafka_script(&["down", "--dir", &path(self.dir.path(), "kafka")]);
+    }
+}
+
+fn kafka_script(args: &[&str]) {
+    let script = root().join("scripts/kafka.sh");
+    let output = Command::new(script)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("kafka.sh");
+    assert!(
+        output.status.success(),
+        "kafka.sh {args:?}: {}",
+        text(&output.stderr)
+    );
+}

@@ -4,6 +4,7 @@
 //! the callback only notes it, `poll` ends the batch, and the worker drains, commits and answers between
 //! two batches. Until it has answered, the partitions still belong to it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -118,6 +119,8 @@ pub struct Source {
     stateful: bool,
     max_messages: usize,
     max_wait: Duration,
+    /// The brokers were not reached when last heard of.
+    outage: Cell<bool>,
 }
 
 impl Source {
@@ -138,6 +141,7 @@ impl Source {
             stateful,
             max_messages: config.source.max_batch_messages,
             max_wait: config.source.max_batch_wait,
+            outage: Cell::new(false),
         })
     }
 
@@ -179,8 +183,17 @@ impl Source {
     fn take(&self, wait: Duration) -> KafkaResult<Option<BorrowedMessage<'_>>> {
         match self.consumer.poll(wait).transpose() {
             Err(error) if is_passing(&error) => {
-                tracing::warn!(%error, "the brokers are not reached; the client keeps trying");
+                // Once per outage: it repeats until a message comes.
+                if !self.outage.replace(true) {
+                    tracing::warn!(%error, "the brokers are not reached; the client keeps trying");
+                }
                 Ok(None)
+            }
+            Ok(Some(message)) => {
+                if self.outage.replace(false) {
+                    tracing::info!("messages come again");
+                }
+                Ok(Some(message))
             }
             other => other,
         }
