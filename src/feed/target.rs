@@ -3,16 +3,14 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use forewarn_pipeline::config::Kafka;
 use forewarn_pipeline::kafka::client::{self, Role};
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use forewarn_pipeline::kafka::deliveries::{Deliveries, Failed};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 /// How long the brokers may take to acknowledge the last messages.
 const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(60);
@@ -121,34 +119,9 @@ impl Target for FileTarget {
     }
 }
 
-/// Counts deliveries that failed for good.
-#[derive(Default)]
-struct Context {
-    failed: AtomicU64,
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    // The client keeps trying; what never arrives is told by `finish`.
-    fn error(&self, _: KafkaError, _: &str) {}
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if result.is_err() {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 /// A topic, keyed by asset.
 pub(crate) struct KafkaTarget {
-    producer: BaseProducer<Context>,
+    producer: BaseProducer<Deliveries>,
     topic: String,
     since_poll: u32,
 }
@@ -156,16 +129,12 @@ pub(crate) struct KafkaTarget {
 impl KafkaTarget {
     pub(crate) fn open(kafka: &Kafka, topic: &str) -> Result<Self> {
         let producer =
-            client::config(kafka, Role::Producer).create_with_context(Context::default())?;
+            client::config(kafka, Role::Producer).create_with_context(Deliveries::default())?;
         Ok(KafkaTarget {
             producer,
             topic: topic.to_owned(),
             since_poll: 0,
         })
-    }
-
-    fn failed(&self) -> u64 {
-        self.producer.context().failed.load(Ordering::Relaxed)
     }
 }
 
@@ -206,12 +175,19 @@ impl Target for KafkaTarget {
         while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
             self.producer.poll(Duration::from_millis(5));
         }
-        let (left, failed) = (self.producer.in_flight_count(), self.failed());
-        if left > 0 || failed > 0 {
+        let left = u64::from(self.producer.in_flight_count().unsigned_abs());
+        if let Some(Failed { records, reason }) = self.producer.context().take_failed() {
             bail!(
-                "{} messages for topic {} were not acknowledged: is the broker up, and the topic there?",
-                u64::from(left.unsigned_abs()) + failed,
+                "{} messages did not arrive in topic {}: {reason}",
+                left + records,
                 self.topic
+            );
+        }
+        if left > 0 {
+            bail!(
+                "{left} messages for topic {} were not acknowledged within {} s: is the broker up?",
+                self.topic,
+                LAST_ACKNOWLEDGEMENTS.as_secs()
             );
         }
         Ok(())

@@ -12,6 +12,7 @@
 //! - every client configuration comes from [`client::config`].
 
 pub mod client;
+pub mod deliveries;
 pub mod reader;
 mod sink;
 mod source;

@@ -8,17 +8,17 @@
 //! Invariant: offsets are committed only after everything derived from the records below them is
 //! acknowledged. One failed record fails the commit.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use rdkafka::{ClientContext, TopicPartitionList};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::client;
+use super::deliveries::{Deliveries, Failed};
 use crate::config::{Config, Guarantee};
 use crate::engine::Disposition;
 use crate::publish::{DeadLetterRecord, PredictionRecord, Publisher};
@@ -89,36 +89,9 @@ fn fenced(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Keeps the first delivery that failed since the last commit.
-#[derive(Default)]
-struct Context {
-    failure: Mutex<Option<KafkaError>>,
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log(level, facility, message);
-    }
-
-    // Answered by the call that fails; see `client::log`.
-    fn error(&self, _: KafkaError, _: &str) {}
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result
-            && let Ok(mut failure) = self.failure.lock()
-        {
-            failure.get_or_insert_with(|| error.clone());
-        }
-    }
-}
-
 /// The producer.
 pub struct Sink {
-    producer: BaseProducer<Context>,
+    producer: BaseProducer<Deliveries>,
     guarantee: Guarantee,
     predictions: Arc<str>,
     dead_letters: Arc<str>,
@@ -131,8 +104,8 @@ impl Sink {
         let guarantee = config.delivery.guarantee;
         let id = client::transactional_id(config, worker);
         let client = client::config(&config.kafka, client::sink_role(guarantee, &id));
-        let producer: BaseProducer<Context> = client
-            .create_with_context(Context::default())
+        let producer: BaseProducer<Deliveries> = client
+            .create_with_context(Deliveries::default())
             .map_err(SinkError::Open)?;
         if guarantee == Guarantee::ExactlyOnce {
             producer
@@ -201,17 +174,10 @@ impl Sink {
             }
             self.producer.poll(IN_FLIGHT_POLL);
         }
-        let failure = self
-            .producer
-            .context()
-            .failure
-            .lock()
-            .ok()
-            .and_then(|mut f| f.take());
-        match failure {
-            Some(source) => Err(SinkError::Produce {
+        match self.producer.context().take_failed() {
+            Some(Failed { reason, .. }) => Err(SinkError::Produce {
                 topic: "an output topic".into(),
-                source,
+                source: reason,
             }),
             None => Ok(()),
         }
@@ -230,9 +196,7 @@ impl Sink {
                 .map_err(SinkError::Commit)?;
             self.in_transaction = false;
         }
-        if let Ok(mut failure) = self.producer.context().failure.lock() {
-            failure.take();
-        }
+        self.producer.context().take_failed();
         Ok(())
     }
 
