@@ -10,6 +10,7 @@
 
 use std::path::Path;
 
+use ndarray::ArrayViewD;
 use ort::session::Session;
 use ort::value::TensorRef;
 
@@ -104,9 +105,11 @@ impl Scorer {
         for chunk in input.chunks(row_len * self.max_batch) {
             let rows = chunk.len() / row_len;
             let run = |source| ScoreError::Run { rows, source };
-            let mut shape = vec![rows];
-            shape.extend(&self.row_shape);
-            let tensor = TensorRef::from_array_view((shape, chunk)).map_err(run)?;
+            let shape: Vec<usize> = std::iter::once(rows)
+                .chain(self.row_shape.iter().copied())
+                .collect();
+            let view = ArrayViewD::from_shape(shape, chunk).expect("a chunk is whole rows");
+            let tensor = TensorRef::from_array_view(view).map_err(run)?;
             let outputs = self
                 .session
                 .run(ort::inputs![self.input.as_str() => tensor])
