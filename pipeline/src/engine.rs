@@ -48,7 +48,7 @@ pub struct Engine {
 /// Feature rows of one view, reused from view to view.
 #[derive(Debug, Default)]
 struct Features {
-    /// Readings that no view may use.
+    /// Readings that are refused, for their features or their score.
     dropped: Vec<bool>,
     /// Row-major `[n, F]`, per view.
     rows: Vec<Vec<f32>>,
@@ -306,15 +306,14 @@ impl Engine {
 
     /// Refuses readings whose verdict is not finite, once each.
     fn refuse_verdicts(&mut self) {
-        let mut refused = Vec::new();
+        let dropped = &mut self.features.dropped;
         for (planned, output) in self.plan.models.iter().zip(&self.outputs) {
-            for (i, row) in output.rows.iter().enumerate() {
-                if output.verdicts.get(i).is_none() && !refused.contains(row) {
-                    refused.push(*row);
-                    let message = self.readings.message[*row as usize];
-                    let refusal = Refusal::ScoreNotFinite {
-                        model: planned.model.name.clone(),
-                    };
+            for (i, &row) in output.rows.iter().enumerate() {
+                let row = row as usize;
+                if output.verdicts.get(i).is_none() && !std::mem::replace(&mut dropped[row], true) {
+                    let message = self.readings.message[row];
+                    let model = planned.model.name.clone();
+                    let refusal = Refusal::ScoreNotFinite { model };
                     self.refused.push(Refused { message, refusal });
                 }
             }

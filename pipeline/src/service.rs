@@ -103,6 +103,8 @@ impl Service {
             plans,
             metrics,
         } = self;
+        // Also when brokers or topics are missing: whoever waits for this service must not wait for ever.
+        let _stop_all = StopOnReturn(shutdown.clone());
         let names = [
             &config.source.topic,
             &config.sink.predictions,

@@ -104,3 +104,18 @@ fn without_faults_the_worker_never_goes_back() {
     let (seen, restarts) = run(&[]);
     assert_eq!((seen.len() as i64, restarts), (READINGS, 0));
 }
+
+#[test]
+fn a_service_that_cannot_start_lets_nobody_wait_for_it() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    let service = Service::new(config(&cluster.bootstrap_servers())).expect("the fixture model");
+    let shutdown = Shutdown::default();
+    let error = service
+        .run(&shutdown, None)
+        .expect_err("there are no topics");
+    assert!(
+        error.to_string().contains("topic in does not exist"),
+        "{error}"
+    );
+    assert!(shutdown.is_requested());
+}

@@ -148,8 +148,7 @@ impl Target for KafkaTarget {
     }
 
     fn send(&mut self, record: Record<'_>) -> Result<()> {
-        let topic = self.topic.clone();
-        let mut message = BaseRecord::to(&topic)
+        let mut message = BaseRecord::to(&self.topic)
             .key(record.asset)
             .payload(record.payload)
             .timestamp(record.time);
@@ -176,7 +175,10 @@ impl Target for KafkaTarget {
             self.producer.poll(Duration::from_millis(5));
         }
         let left = u64::from(self.producer.in_flight_count().unsigned_abs());
-        if let Some(Failed { records, reason }) = self.producer.context().take_failed() {
+        if let Some(Failed {
+            records, reason, ..
+        }) = self.producer.context().take_failed()
+        {
             bail!(
                 "{} messages did not arrive in topic {}: {reason}",
                 left + records,

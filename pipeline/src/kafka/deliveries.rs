@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::client;
@@ -19,6 +20,8 @@ pub struct Deliveries {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     pub records: u64,
+    /// Where the first one was to go.
+    pub topic: String,
     /// Why the first one did not.
     pub reason: KafkaError,
 }
@@ -43,11 +46,12 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result
+        if let Err((error, record)) = result
             && let Ok(mut failed) = self.failed.lock()
         {
             let first = || Failed {
                 records: 0,
+                topic: record.topic().to_owned(),
                 reason: error.clone(),
             };
             failed.get_or_insert_with(first).records += 1;

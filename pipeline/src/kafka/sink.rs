@@ -175,8 +175,8 @@ impl Sink {
             self.producer.poll(IN_FLIGHT_POLL);
         }
         match self.producer.context().take_failed() {
-            Some(Failed { reason, .. }) => Err(SinkError::Produce {
-                topic: "an output topic".into(),
+            Some(Failed { topic, reason, .. }) => Err(SinkError::Produce {
+                topic,
                 source: reason,
             }),
             None => Ok(()),
