@@ -12,7 +12,11 @@
 //! | `input` | name of the input tensor | when there are several |
 //! | `sequence-length` | L: the input is `[B, L, F]`. Absent: `[B, F]`, one feature row | optional |
 //! | `padding` | `edge`: the first row is repeated until there are L; `none`: no score before L rows | with L |
-//! | `output.residual` | output `[B, F]` or `[B, L, F]`: (x − reconstruction) / scale, no unit | anomaly |
+//! | `sequence-step` | an asset is scored at every so many-th of its rows; default `1`. All rows stay part of the input: this is no dilation | with L |
+//! | `sequence-min-rows` | rows that an asset must have before its first score, up to L; default 1 with padding `edge`, else L | with L |
+//! | `sequence-max-gap` | such as `90s` or `2h`: a longer gap of event time between two rows of an asset starts its sequence, or its state, anew; default: never | with L or state |
+//! | `state.<input>` | name of the output that holds the new state for the state input `<input>`, one key per pair. The model is recurrent: its input is `[B, F]` or `[B, 1, F]`, and the state is kept per asset, zeros at first | optional, not with L |
+//! | `output.residual` | output `[B, F]` or `[B, L, F]` (with state also `[B, 1, F]`): (x − reconstruction) / scale, no unit | anomaly |
 //! | `output.reconstruction`, `residual-scale` | output in physical units, and a JSON array of F scales | anomaly, instead |
 //! | `threshold` | scores above it are anomalous | anomaly |
 //! | `output.rul` | output `[B]` or `[B, 1]` | rul |
@@ -21,10 +25,17 @@
 //! | `description` | one sentence | optional |
 //!
 //! Scaling belongs inside the graph: a model takes physical units.
+//!
+//! Not here: reading and checking single keys (`contract/keys.rs`), whether the graph agrees
+//! (`signature.rs`).
+
+mod keys;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use keys::KeyReader;
+pub use keys::keys_from_toml;
 
 /// The only version of the key list so far.
 const CONTRACT_VERSION: &str = "1";
@@ -42,6 +53,18 @@ pub struct Contract {
     pub input: Option<String>,
     /// `None`: the model sees one feature row, its input is `[B, F]`.
     pub sequence: Option<Sequence>,
+    /// A longer gap of event time between two rows of an asset starts its sequence, or its state, anew.
+    /// Only models with one of these have it.
+    pub max_gap: Option<Duration>,
+    /// The tensors in which a recurrent model remembers an asset, sorted by input; empty for others.
+    pub state: Vec<StatePair>,
+}
+
+/// What the graph gives as `output` on one row, it wants as `input` with the asset's next row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatePair {
+    pub input: String,
+    pub output: String,
 }
 
 /// The last `length` feature rows of an asset are one input.
@@ -49,6 +72,11 @@ pub struct Contract {
 pub struct Sequence {
     pub length: usize,
     pub padding: Padding,
+    /// An asset is scored at every `step`-th of its rows; at least 1. The rows between are part of the next
+    /// input all the same.
+    pub step: usize,
+    /// Rows that an asset must have before its first score, within 1..=`length`; `length` without padding.
+    pub min_rows: usize,
 }
 
 /// What happens while an asset has fewer rows than the sequence is long.
@@ -113,6 +141,11 @@ impl Contract {
         self.sequence.map_or(1, |sequence| sequence.length)
     }
 
+    /// Does the model keep a state per asset?
+    pub fn is_recurrent(&self) -> bool {
+        !self.state.is_empty()
+    }
+
     /// Reads the contract from the merged keys (without the `forewarn.` prefix).
     ///
     /// # Errors
@@ -154,6 +187,8 @@ impl Contract {
             );
         }
         let sequence = reader.sequence();
+        let state = reader.state();
+        let max_gap = reader.max_gap();
         let task = reader.task(features.len());
         match (task, reader.problems.is_empty()) {
             (Some(task), true) => Ok(Contract {
@@ -163,225 +198,13 @@ impl Contract {
                 units,
                 input: keys.get("input").cloned(),
                 sequence,
+                max_gap,
+                state,
             }),
             _ => Err(reader.problems),
         }
     }
 }
 
-/// Flattens a `model.toml` into contract keys: tables become dotted keys, arrays become JSON.
-///
-/// # Errors
-/// The TOML parser's message.
-pub fn keys_from_toml(text: &str) -> Result<BTreeMap<String, String>, toml::de::Error> {
-    fn flatten(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
-        for (name, value) in table {
-            let path = if prefix.is_empty() {
-                name.clone()
-            } else {
-                format!("{prefix}.{name}")
-            };
-            match value {
-                toml::Value::Table(inner) => flatten(&path, inner, keys),
-                toml::Value::String(text) => drop(keys.insert(path, text.clone())),
-                other => {
-                    // TOML arrays and numbers as JSON, the form they have in metadata_props.
-                    let json = serde_json::to_string(other).unwrap_or_else(|_| other.to_string());
-                    keys.insert(path, json);
-                }
-            }
-        }
-    }
-    let mut keys = BTreeMap::new();
-    flatten("", &text.parse::<toml::Table>()?, &mut keys);
-    Ok(keys)
-}
-
-/// Reads typed values and collects what is wrong.
-struct KeyReader<'a> {
-    keys: &'a BTreeMap<String, String>,
-    problems: Vec<String>,
-}
-
-impl KeyReader<'_> {
-    fn problem(&mut self, key: &str, what: &str) {
-        self.problems.push(format!("forewarn.{key} {what}"));
-    }
-
-    fn text(&mut self, key: &str) -> Option<String> {
-        self.keys.get(key).map(|text| text.trim().to_owned())
-    }
-
-    fn required(&mut self, key: &str) -> Option<String> {
-        let text = self.text(key).filter(|text| !text.is_empty());
-        if text.is_none() {
-            self.problem(key, "is missing");
-        }
-        text
-    }
-
-    fn json<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        let text = self.text(key)?;
-        match serde_json::from_str(&text) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.problem(
-                    key,
-                    &format!("is not the JSON expected here ({error}): {text}"),
-                );
-                None
-            }
-        }
-    }
-
-    fn required_json<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
-        self.required(key)?;
-        self.json(key)
-    }
-
-    fn positive(&mut self, key: &str) -> Option<f64> {
-        let value: f64 = self.required_json(key)?;
-        if value.is_finite() && value > 0.0 {
-            return Some(value);
-        }
-        self.problem(key, &format!("must be a positive number, not {value}"));
-        None
-    }
-
-    fn sequence(&mut self) -> Option<Sequence> {
-        let length: usize = self.json("sequence-length")?;
-        if length == 0 {
-            self.problem("sequence-length", "must be at least 1");
-            return None;
-        }
-        let padding = match self.text("padding").as_deref() {
-            None | Some("none") => Padding::None,
-            Some("edge") => Padding::Edge,
-            Some(other) => {
-                self.problem(
-                    "padding",
-                    &format!("must be \"edge\" or \"none\", not \"{other}\""),
-                );
-                return None;
-            }
-        };
-        Some(Sequence { length, padding })
-    }
-
-    fn task(&mut self, features: usize) -> Option<Task> {
-        match self.required("task")?.as_str() {
-            "anomaly" => {
-                let error = self.error_output(features);
-                let threshold = self.positive("threshold");
-                Some(Task::Anomaly {
-                    error: error?,
-                    threshold: threshold?,
-                })
-            }
-            "rul" => {
-                let output = self.required("output.rul");
-                let unit = self.required("unit");
-                let cap = self.positive("rul-cap");
-                Some(Task::Rul {
-                    output: output?,
-                    unit: unit?,
-                    cap: cap?,
-                })
-            }
-            other => {
-                self.problem(
-                    "task",
-                    &format!("must be \"anomaly\" or \"rul\", not \"{other}\""),
-                );
-                None
-            }
-        }
-    }
-
-    fn error_output(&mut self, features: usize) -> Option<ErrorOutput> {
-        if let Some(output) = self.text("output.residual") {
-            return Some(ErrorOutput::Residual { output });
-        }
-        let Some(output) = self.text("output.reconstruction") else {
-            self.problem(
-                "output.residual",
-                "is missing (or give output.reconstruction with residual-scale)",
-            );
-            return None;
-        };
-        let scale: Vec<f32> = self.required_json("residual-scale")?;
-        if scale.len() != features || scale.iter().any(|s| !(s.is_finite() && *s > 0.0)) {
-            self.problem(
-                "residual-scale",
-                &format!("must hold {features} positive numbers"),
-            );
-            return None;
-        }
-        Some(ErrorOutput::Reconstruction { output, scale })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keys(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn a_rul_contract_is_read_from_metadata() {
-        let contract = Contract::from_keys(&keys(&[
-            ("contract", "1"),
-            ("task", "rul"),
-            ("features", r#"["T24","T30"]"#),
-            ("sequence-length", "30"),
-            ("padding", "edge"),
-            ("output.rul", "rul"),
-            ("unit", "cycles"),
-            ("rul-cap", "125"),
-        ]))
-        .unwrap();
-        assert_eq!(contract.length(), 30);
-        assert_eq!(contract.task.output(), "rul");
-        assert_eq!(contract.sequence.unwrap().padding, Padding::Edge);
-    }
-
-    #[test]
-    fn all_problems_are_told_at_once() {
-        let problems = Contract::from_keys(&keys(&[
-            ("task", "anomaly"),
-            ("features", r#"["a","b"]"#),
-            ("units", r#"["g"]"#),
-            ("output.reconstruction", "y"),
-            ("residual-scale", "[1.0]"),
-            ("threshold", "-1"),
-        ]))
-        .unwrap_err();
-        assert_eq!(problems.len(), 3, "{problems:?}");
-        assert!(problems[0].contains("forewarn.units"));
-        assert!(problems[1].contains("2 positive numbers"));
-        assert!(problems[2].contains("forewarn.threshold"));
-    }
-
-    #[test]
-    fn a_bare_file_is_told_what_a_contract_is() {
-        let problems = Contract::from_keys(&BTreeMap::new()).unwrap_err();
-        assert!(problems[0].contains("model.toml"), "{problems:?}");
-    }
-
-    #[test]
-    fn model_toml_gives_the_same_keys_as_metadata() {
-        let keys = keys_from_toml(
-            "task = \"anomaly\"\nfeatures = [\"a\"]\nthreshold = 1.5\n[output]\nresidual = \"e\"\n",
-        )
-        .unwrap();
-        assert_eq!(keys["output.residual"], "e");
-        assert_eq!(keys["features"], r#"["a"]"#);
-        let contract = Contract::from_keys(&keys).unwrap();
-        assert!(matches!(contract.task, Task::Anomaly { threshold, .. } if threshold == 1.5));
-    }
-}
+mod tests;

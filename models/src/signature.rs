@@ -236,7 +236,11 @@ mod tests {
             sequence: Some(Sequence {
                 length: 30,
                 padding: Padding::Edge,
+                step: 1,
+                min_rows: 1,
             }),
+            max_gap: None,
+            state: Vec::new(),
         }
     }
 

@@ -169,6 +169,8 @@ mod tests {
             units: Vec::new(),
             input: None,
             sequence: None,
+            max_gap: None,
+            state: Vec::new(),
         }
     }
 
