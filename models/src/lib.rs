@@ -13,21 +13,23 @@
 //! | [`contract`] | what the model says it needs and gives (`forewarn.*` metadata, or `model.toml`) |
 //! | [`signature`] | what the graph really has; compared with the contract |
 //! | [`runtime`] | finding and loading `libonnxruntime.so`, with an error that says what to do |
-//! | [`scorer`] | one ONNX Runtime session: a batch in, one buffer per output out |
+//! | [`scorer`] | one ONNX Runtime session: a batch in, its judged output out |
+//! | `recurrent` | the state of a recurrent model, in the graph's tensors and per asset |
 //! | [`verdict`] | raw outputs into anomaly scores, contributions and remaining useful life |
 //! | [`model`] | all of the above for one version, loaded, checked and probed |
 //!
-//! Not here: telemetry, Kafka, features, sequences (the `pipeline` crate), training (the `training` crate).
+//! Not here: telemetry, Kafka, features, sequences and states per asset (the `pipeline` crate), training (the `training` crate).
 
 pub mod contract;
 pub mod model;
+mod recurrent;
 pub mod repository;
 pub mod runtime;
 pub mod scorer;
 pub mod signature;
 pub mod verdict;
 
-pub use contract::{Contract, Padding, Task};
+pub use contract::{Contract, Padding, Sequence, StatePair, Task};
 pub use model::{LoadError, Model};
 pub use repository::{ModelFiles, Repository};
 pub use runtime::Runtime;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ort::session::Session;
 
-use crate::contract::{self, Contract, Task};
+use crate::contract::{self, Contract};
 use crate::repository::ModelFiles;
 use crate::runtime::Runtime;
 use crate::scorer::{ScoreError, Scorer};
@@ -65,13 +65,8 @@ impl Model {
         if !problems.is_empty() {
             return Err(misfit(problems));
         }
-        let mut scorer =
-            Scorer::new(session, &contract).map_err(|problem| misfit(vec![problem]))?;
-        let per_row = match contract.task {
-            Task::Anomaly { .. } => scorer.row_len(),
-            Task::Rul { .. } => 1,
-        };
-        scorer.probe(per_row).map_err(|source| LoadError::Probe {
+        let mut scorer = Scorer::new(session, &contract).map_err(misfit)?;
+        scorer.probe().map_err(|source| LoadError::Probe {
             path: path(),
             source,
         })?;
@@ -87,14 +82,47 @@ impl Model {
         self.scorer.signature()
     }
 
-    /// Scores whole rows of L × F values and judges them.
+    /// Values of state that a recurrent model keeps per asset; 0 for other models.
+    pub fn state_len(&self) -> usize {
+        self.scorer.state_len()
+    }
+
+    /// Scores whole rows of L × F values and judges them; for models without state.
     ///
     /// # Errors
-    /// When the graph fails.
+    /// When the graph fails. The verdicts of the rows before are appended by then.
     pub fn score(&mut self, input: &[f32], verdicts: &mut Verdicts) -> Result<(), ScoreError> {
-        let raw = self.scorer.score(input)?;
-        verdicts.judge(&self.contract, input, raw);
-        Ok(())
+        self.score_recurrent(input, &mut [], verdicts)
+    }
+
+    /// Feeds one row of F values and the state of each of n assets, judges the rows, and overwrites the
+    /// states with the new ones. `state` holds [`Self::state_len`] values per row, in the order of the
+    /// rows; the first state of an asset is zeros. An asset occurs once per call: its second row needs
+    /// the state that its first one leaves.
+    ///
+    /// A row without verdict keeps its old state, as if it had not been: whether its input, its output or
+    /// its new state is not finite.
+    ///
+    /// # Errors
+    /// When the graph fails, or `state` has another length. The verdicts of the rows before are appended
+    /// by then, and their states are new; all others are as they were.
+    pub fn score_recurrent(
+        &mut self,
+        input: &[f32],
+        state: &mut [f32],
+        verdicts: &mut Verdicts,
+    ) -> Result<(), ScoreError> {
+        let contract = &self.contract;
+        self.scorer.score(input, state, |run| {
+            let first = verdicts.len();
+            verdicts.judge(contract, run.input, run.output);
+            for (row, finite) in run.finite.iter_mut().enumerate() {
+                if !*finite {
+                    verdicts.withdraw(first + row);
+                }
+                *finite = verdicts.get(first + row).is_some();
+            }
+        })
     }
 }
 

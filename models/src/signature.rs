@@ -6,6 +6,7 @@ use ort::session::Session;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use crate::contract::{Contract, ErrorOutput, Task};
+use crate::recurrent::States;
 
 /// Inputs and outputs of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,46 +49,52 @@ impl Signature {
         }
     }
 
-    /// The input tensor that the contract means.
+    /// The input tensor that takes the features: the one that the contract names, or the only one that is
+    /// no state.
     ///
     /// # Errors
     /// A sentence that says which input to name.
     pub fn input<'a>(&'a self, contract: &Contract) -> Result<&'a Tensor, String> {
-        match (&contract.input, self.inputs.as_slice()) {
-            (Some(name), inputs) => {
-                inputs
-                    .iter()
-                    .find(|input| input.name == *name)
-                    .ok_or_else(|| {
-                        format!(
-                            "forewarn.input names {name}, but the graph's inputs are {}",
-                            names(inputs)
-                        )
-                    })
-            }
-            (None, [only]) => Ok(only),
-            (None, inputs) => Err(format!(
-                "the graph has {} inputs ({}): name the one to feed in forewarn.input",
-                inputs.len(),
-                names(inputs)
+        let mut others = self
+            .inputs
+            .iter()
+            .filter(|input| !is_state(input, contract));
+        match (&contract.input, others.next(), others.next()) {
+            (Some(name), ..) if contract.state.iter().any(|pair| pair.input == *name) => Err(
+                format!("forewarn.input names {name}, which forewarn.state.{name} calls a state"),
+            ),
+            (Some(name), ..) => self.named_input(name),
+            (None, Some(only), None) => Ok(only),
+            (None, ..) => Err(format!(
+                "the graph has {} inputs ({}): name the one that takes the features in forewarn.input, \
+                 and each state as forewarn.state.<input> = <output>",
+                self.inputs.len(),
+                names(&self.inputs)
             )),
         }
+    }
+
+    fn named_input(&self, name: &str) -> Result<&Tensor, String> {
+        let found = self.inputs.iter().find(|input| input.name == name);
+        found.ok_or_else(|| {
+            format!(
+                "forewarn.input names {name}, but the graph's inputs are {}",
+                names(&self.inputs)
+            )
+        })
     }
 
     /// Everything in which the graph differs from its contract.
     pub fn problems(&self, contract: &Contract) -> Vec<String> {
         let mut problems = Vec::new();
         match self.input(contract) {
-            Ok(input) => problems.extend(input_problem(input, contract)),
+            Ok(input) => {
+                problems.extend(input_problem(input, contract));
+                problems.extend(self.unfed_inputs(input, contract));
+            }
             Err(problem) => problems.push(problem),
         }
-        if contract.input.is_some() && self.inputs.len() > 1 {
-            problems.push(format!(
-                "the graph needs {} inputs ({}): only models with one input can be fed",
-                self.inputs.len(),
-                names(&self.inputs)
-            ));
-        }
+        problems.extend(States::of(self, contract).err().unwrap_or_default());
         let wanted = contract.task.output();
         match self.outputs.iter().find(|output| output.name == wanted) {
             Some(output) => problems.extend(output_problem(output, contract)),
@@ -98,9 +105,26 @@ impl Signature {
         }
         problems
     }
+
+    fn unfed_inputs(&self, fed: &Tensor, contract: &Contract) -> Option<String> {
+        let unfed = |input: &&Tensor| input.name != fed.name && !is_state(input, contract);
+        let unfed: Vec<Tensor> = self.inputs.iter().filter(unfed).cloned().collect();
+        (!unfed.is_empty()).then(|| {
+            format!(
+                "the graph also needs {}: only the features ({}) and states can be fed; \
+                 name a state as forewarn.state.<input> = <output>",
+                names(&unfed),
+                fed.name
+            )
+        })
+    }
 }
 
-fn names(tensors: &[Tensor]) -> String {
+fn is_state(input: &Tensor, contract: &Contract) -> bool {
+    contract.state.iter().any(|pair| pair.input == input.name)
+}
+
+pub(crate) fn names(tensors: &[Tensor]) -> String {
     tensors
         .iter()
         .map(|tensor| tensor.name.as_str())
@@ -148,26 +172,36 @@ fn show(shape: &[i64]) -> String {
     format!("[{}]", dims.join(","))
 }
 
+/// Shapes that hold the features of each row; one row of a recurrent model may be a sequence of one.
+fn row_shapes(contract: &Contract) -> Vec<Vec<i64>> {
+    let size = |size: usize| i64::try_from(size).unwrap_or(i64::MAX);
+    let features = size(contract.features.len());
+    match contract.sequence {
+        Some(sequence) => vec![vec![-1, size(sequence.length), features]],
+        None if contract.is_recurrent() => vec![vec![-1, features], vec![-1, 1, features]],
+        None => vec![vec![-1, features]],
+    }
+}
+
+/// Is `actual` one of `wanted`? If not, these in words.
+fn misfit(actual: &[i64], wanted: &[Vec<i64>]) -> Option<String> {
+    if wanted.iter().any(|shape| fits(actual, shape)) {
+        return None;
+    }
+    let wanted: Vec<String> = wanted.iter().map(|shape| show(shape)).collect();
+    Some(format!("f32{}", wanted.join(" or f32")))
+}
+
 fn input_problem(input: &Tensor, contract: &Contract) -> Option<String> {
-    let features = i64::try_from(contract.features.len()).unwrap_or(i64::MAX);
-    let wanted = match contract.sequence {
-        Some(sequence) => vec![
-            -1,
-            i64::try_from(sequence.length).unwrap_or(i64::MAX),
-            features,
-        ],
-        None => vec![-1, features],
-    };
     if input.dtype != "f32" {
         return Some(format!(
             "input {input} must be f32: add a Cast at the front of the graph"
         ));
     }
-    if !fits(&input.shape, &wanted) {
+    if let Some(wanted) = misfit(&input.shape, &row_shapes(contract)) {
         return Some(format!(
-            "input {input} does not fit the contract, which means f32{} ({} features, sequence length {}): \
+            "input {input} does not fit the contract, which means {wanted} ({} features, sequence length {}): \
              correct forewarn.features or forewarn.sequence-length, or export the graph again",
-            show(&wanted),
             contract.features.len(),
             contract.length()
         ));
@@ -186,33 +220,25 @@ fn output_problem(output: &Tensor, contract: &Contract) -> Option<String> {
             "output {output} must be f32: add a Cast at the end of the graph"
         ));
     }
-    let features = i64::try_from(contract.features.len()).unwrap_or(i64::MAX);
-    let length = i64::try_from(contract.length()).unwrap_or(i64::MAX);
-    let wanted: Vec<Vec<i64>> = match &contract.task {
+    let wanted = match &contract.task {
         Task::Rul { .. } => vec![vec![-1], vec![-1, 1]],
         Task::Anomaly {
             error: ErrorOutput::Residual { .. } | ErrorOutput::Reconstruction { .. },
             ..
-        } => match contract.sequence {
-            Some(_) => vec![vec![-1, length, features]],
-            None => vec![vec![-1, features]],
-        },
+        } => row_shapes(contract),
     };
-    if wanted.iter().any(|shape| fits(&output.shape, shape)) {
-        return None;
-    }
-    let wanted: Vec<String> = wanted.iter().map(|shape| show(shape)).collect();
-    Some(format!(
-        "output {output} does not fit the task {}, which means f32{}",
-        contract.task.name(),
-        wanted.join(" or f32")
-    ))
+    misfit(&output.shape, &wanted).map(|wanted| {
+        format!(
+            "output {output} does not fit the task {}, which means {wanted}",
+            contract.task.name()
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{Padding, Sequence};
+    use crate::contract::{Padding, Sequence, StatePair};
 
     fn tensor(name: &str, dtype: &str, shape: &[i64]) -> Tensor {
         Tensor {
@@ -279,6 +305,146 @@ mod tests {
         ];
         for (input, output, expected) in table {
             let found = problems(input, output);
+            assert!(
+                found.len() == 1 && found[0].contains(expected),
+                "{expected}: {found:?}"
+            );
+        }
+    }
+
+    fn recurrent_problems(inputs: &[Tensor], outputs: &[Tensor]) -> Vec<String> {
+        let state = |name: &str| StatePair {
+            input: format!("{name}_in"),
+            output: format!("{name}_out"),
+        };
+        let contract = Contract {
+            sequence: None,
+            state: vec![state("c"), state("h")],
+            ..rul_contract()
+        };
+        Signature {
+            inputs: inputs.to_vec(),
+            outputs: outputs.to_vec(),
+        }
+        .problems(&contract)
+    }
+
+    #[test]
+    fn a_recurrent_graph_takes_one_row_and_its_states() {
+        let c = |side: &str| tensor(&format!("c_{side}"), "f32", &[1, -1, 8]);
+        let h = |side: &str| tensor(&format!("h_{side}"), "f32", &[-1, 4]);
+        // What an exporter often leaves: sizes of an output that it does not know.
+        let unknown = tensor("h_out", "f32", &[-1, -1]);
+        for (row, h_out) in [
+            (tensor("x", "f32", &[-1, 2]), h("out")),
+            (tensor("x", "f32", &[-1, 1, 2]), unknown),
+        ] {
+            let rul = tensor("rul", "f32", &[-1, 1]);
+            let none = recurrent_problems(&[h("in"), row, c("in")], &[c("out"), rul, h_out]);
+            assert_eq!(none, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn each_misfit_of_a_state_is_named_with_its_remedy() {
+        let inputs = || {
+            let state = |name| tensor(name, "f32", &[1, -1, 8]);
+            vec![tensor("x", "f32", &[-1, 2]), state("h_in"), state("c_in")]
+        };
+        let outputs = || {
+            let state = |name| tensor(name, "f32", &[1, -1, 8]);
+            vec![
+                tensor("rul", "f32", &[-1, 1]),
+                state("h_out"),
+                state("c_out"),
+            ]
+        };
+        assert_eq!(
+            recurrent_problems(&inputs(), &outputs()),
+            Vec::<String>::new()
+        );
+        // (a tensor that takes the place of the same name, or comes as another one, what is told)
+        let on_input = [
+            (tensor("x", "f32", &[-1, 5, 2]), "f32[B,2] or f32[B,1,2]"),
+            (tensor("h_in", "f64", &[1, -1, 8]), "add a Cast"),
+            (tensor("h_in", "f32", &[1, 1, 8]), "dynamic batch dimension"),
+            (
+                tensor("h_in", "f32", &[-1, -1, 8]),
+                "only the batch dynamic",
+            ),
+            (tensor("h_in", "f32", &[-1, 1, 8]), "shape of its input"),
+            (tensor("h_in", "f32", &[1, -1, 0]), "holds no values"),
+            (
+                tensor("mask", "f32", &[-1, 2]),
+                "name the one that takes the features in forewarn.input",
+            ),
+        ];
+        for (changed, expected) in on_input {
+            let found = recurrent_problems(&with(inputs(), changed), &outputs());
+            assert!(
+                found.len() == 1 && found[0].contains(expected),
+                "{expected}: {found:?}"
+            );
+        }
+        let on_output = [
+            (tensor("h_out", "f64", &[1, -1, 8]), "add a Cast"),
+            (
+                tensor("h_out", "f32", &[1, -1, 9]),
+                "correct forewarn.state.h_in",
+            ),
+            (
+                tensor("h_out", "f32", &[1, 1, 8]),
+                "one dynamic batch for both",
+            ),
+            (tensor("h_out", "f32", &[-1, 8]), "shape of its input"),
+        ];
+        for (changed, expected) in on_output {
+            let found = recurrent_problems(&inputs(), &with(outputs(), changed));
+            assert!(
+                found.len() == 1 && found[0].contains(expected),
+                "{expected}: {found:?}"
+            );
+        }
+        let found = recurrent_problems(&inputs()[..2], &outputs());
+        assert!(found[0].contains("needs the input c_in"), "{found:?}");
+        let found = recurrent_problems(&inputs(), &outputs()[..2]);
+        assert!(found[0].contains("needs the output c_out"), "{found:?}");
+    }
+
+    fn with(mut tensors: Vec<Tensor>, changed: Tensor) -> Vec<Tensor> {
+        match tensors.iter().position(|old| old.name == changed.name) {
+            Some(at) => tensors[at] = changed,
+            None => tensors.push(changed),
+        }
+        tensors
+    }
+
+    #[test]
+    fn the_input_that_is_named_takes_the_features_and_no_other_is_left_unfed() {
+        let contract = |input: &str| Contract {
+            sequence: None,
+            input: Some(input.into()),
+            state: vec![StatePair {
+                input: "h_in".into(),
+                output: "h_out".into(),
+            }],
+            ..rul_contract()
+        };
+        let row = |name| tensor(name, "f32", &[-1, 2]);
+        let signature = Signature {
+            inputs: vec![row("h_in"), row("mask"), row("x")],
+            outputs: vec![row("h_out"), tensor("rul", "f32", &[-1])],
+        };
+        assert_eq!(
+            signature.input(&contract("x")).map(|input| &*input.name),
+            Ok("x")
+        );
+        for (input, expected) in [
+            ("x", "the graph also needs mask"),
+            ("y", "inputs are h_in, mask, x"),
+            ("h_in", "forewarn.state.h_in calls a state"),
+        ] {
+            let found = signature.problems(&contract(input));
             assert!(
                 found.len() == 1 && found[0].contains(expected),
                 "{expected}: {found:?}"

@@ -11,7 +11,8 @@
 //!
 //! Remaining useful life: the value as the graph gives it, health = value / cap within 0..1.
 //!
-//! Invariant: a verdict holds only finite numbers. A row whose output is not finite has no verdict.
+//! Invariant: a verdict holds only finite numbers. A row whose output is not finite has no verdict, nor has
+//! one that would leave a recurrent model with a state that is not finite.
 //!
 //! Not here: alarms, which are decisions over several verdicts.
 
@@ -122,6 +123,14 @@ impl Verdicts {
                 .for_each(|part| *part = (f64::from(*part) / total) as f32);
         }
         self.rows.push(Row::Anomaly { score, threshold });
+    }
+
+    /// Takes back the verdict on a row, as if the graph's output had not been finite.
+    pub(crate) fn withdraw(&mut self, row: usize) {
+        if matches!(self.rows[row], Row::Anomaly { .. }) {
+            self.contributions[row * self.features..][..self.features].fill(0.0);
+        }
+        self.rows[row] = Row::NotFinite;
     }
 
     pub fn len(&self) -> usize {

@@ -128,7 +128,8 @@ fn each_problem_of_sequence_and_state_names_its_key() {
     let length = ("sequence-length", "6");
     let edge = ("padding", "edge");
     let state = ("state.h_in", "h_out");
-    let table: &[(&[(&str, &str)], &str, &str)] = &[
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+    let table: &[(Pairs<'_>, &str, &str)] = &[
         (&[("sequence-length", "0")], "sequence-length", "at least 1"),
         (&[("sequence-length", "six")], "sequence-length", "six"),
         (&[length, ("padding", "zero")], "padding", "zero"),
