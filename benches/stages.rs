@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use forewarn_models::{Model, Repository, Runtime, Verdicts};
 use forewarn_pipeline::message::Message;
-use forewarn_pipeline::publish::{DeadLetterRecord, Encoder, PredictionRecord, Publisher};
+use forewarn_pipeline::publish::{Encoder, OutputRecord, Publisher, SetAsideRecord};
 use forewarn_pipeline::{Config, Engine, Plan};
 use forewarn_training::cars::{Fleet, FleetConfig, write_json};
 
@@ -66,7 +66,12 @@ fn run(config: &Config, log: &Log, until: Until) -> f64 {
     let plan = Plan::build(config).expect("the shipped models");
     let mut engine = Engine::new(config, plan);
     // Below `publish_from` a reading builds state and is not scored.
-    engine.assign(0, 0, if until == Until::State { i64::MAX } else { 0 });
+    engine.assign(
+        0,
+        0,
+        if until == Until::State { i64::MAX } else { 0 },
+        Vec::new(),
+    );
     let mut encoder = Encoder::new(&config.name, &config.source.topic);
     let messages: Vec<Message<'_>> = log
         .iter()
@@ -84,7 +89,7 @@ fn run(config: &Config, log: &Log, until: Until) -> f64 {
         let step = engine.step(batch).expect("the engine goes on");
         assert!(step.refused.is_empty(), "every reading of the log is good");
         if until == Until::Records {
-            let Ok(()) = encoder.publish(&step, batch, &mut Discard);
+            let Ok(()) = encoder.publish(&step, &mut Discard);
         }
     }
     begun.elapsed().as_secs_f64()
@@ -96,12 +101,12 @@ struct Discard;
 impl Publisher for Discard {
     type Error = std::convert::Infallible;
 
-    fn prediction(&mut self, record: &PredictionRecord<'_>) -> Result<(), Self::Error> {
+    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), Self::Error> {
         black_box(record);
         Ok(())
     }
 
-    fn dead_letter(&mut self, record: &DeadLetterRecord<'_>) -> Result<(), Self::Error> {
+    fn set_aside(&mut self, record: &SetAsideRecord<'_>) -> Result<(), Self::Error> {
         black_box(record);
         Ok(())
     }

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     for name in names {
         match &cluster {
             Some(cluster) => cluster.create_topic(name, PARTITIONS as i32, 1)?,
-            None => topics::require(&config.kafka, &[name.as_str()], Some(PARTITIONS))?,
+            None => topics::require_one(&config.kafka, name, Some(PARTITIONS))?,
         }
     }
     println!("watching   {}", scenario.title());

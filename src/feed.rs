@@ -67,7 +67,7 @@ fn open(args: &FeedTargetArgs, topic: &str) -> Result<Box<dyn Target>> {
         brokers: args.brokers.clone(),
         ..Kafka::default()
     };
-    topics::require(&kafka, &[topic], Some(args.partitions))?;
+    topics::require_one(&kafka, topic, Some(args.partitions))?;
     Ok(Box::new(KafkaTarget::open(&kafka, topic)?))
 }
 

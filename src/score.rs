@@ -50,15 +50,17 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let plan = Plan::build(&config)?;
     let mut scores = ScoreTable::new(&plan);
     let mut engine = Engine::new(&config, plan);
-    engine.assign(PARTITION, 0, 0);
+    engine.assign(PARTITION, 0, 0, Vec::new());
     let begun = Instant::now();
     let rows = match format {
         "jsonl" => score_lines(&args.input, &mut engine, &mut scores)?,
         _ => score_table(&args.input, format, &mut engine, &mut scores)?,
     };
+    // The end of the file ends all time: what waits is released, open windows are closed.
+    scores.append(&engine.advance(PARTITION, i64::MAX)?);
     let seconds = begun.elapsed().as_secs_f64();
-    let refused = scores.refused();
-    let predictions = scores.write(&args.output)?;
+    let (refused, late) = (scores.refused(), scores.late());
+    let (predictions, unscored) = scores.write(&args.output)?;
     println!(
         "{} rows: {} predictions to {} in {seconds:.1} s ({} rows/s)",
         thousands(rows),
@@ -66,6 +68,18 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         args.output.display(),
         thousands((rows as f64 / seconds) as u64)
     );
+    if unscored > 0 {
+        println!(
+            "{} results without a score: see the column unscored",
+            thousands(unscored)
+        );
+    }
+    if let (count @ 1.., first) = late {
+        println!(
+            "{} rows too late for a view: first row {first}",
+            thousands(count)
+        );
+    }
     for (code, (count, first)) in refused {
         println!(
             "{} rows refused, {code}: first in row {first}",
@@ -113,7 +127,7 @@ fn score_lines(path: &Path, engine: &mut Engine, scores: &mut ScoreTable) -> Res
             })
             .collect();
         let step = engine.step(&messages)?;
-        scores.append(&step, rows);
+        scores.append(&step);
         rows += lines.len() as u64;
     }
     Ok(rows)
@@ -140,7 +154,7 @@ fn score_table(
     for start in (0..rows).step_by(BATCH) {
         let part = frame.slice(start as i64, BATCH);
         let step: Step<'_> = engine.step_table(PARTITION, &part).with_context(context)?;
-        scores.append(&step, start as u64);
+        scores.append(&step);
     }
     Ok(rows as u64)
 }

@@ -66,7 +66,7 @@ fn check_tells_all_problems_of_file_views_and_models_at_once() {
             "delivery.commit-interval",
             "sinc: is not known here",
             "views.v.features[1]: \"a + nosuch AS n\"",
-            "the signals are a, b",
+            "column 5: no column nosuch here; there are a, b",
             "views.v.features[2]: \"AVG(a) AS m\": reads more than one reading",
             "models.serve[0]",
             "correct forewarn.features",

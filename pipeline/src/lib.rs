@@ -1,42 +1,51 @@
 //! The data plane: from messages in Kafka to predictions in Kafka.
 //!
 //! ```text
-//!  kafka::source → decode → feature → sequence → (models) → prediction, publish → kafka::sink
-//!                  └────────────── engine: pure ──────────┘
-//!                  └────────────── state: one per partition
+//!  kafka::source → decode → held, align, conditions → feature, window → sequence → (models) → publish → kafka::sink
+//!                  └──────────────────────────── engine: pure ────────────────────────────┘
+//!                  └──────────────────────────── state: one per partition
 //! ```
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`config`] | the configuration file: sections, checks, problems |
-//! | [`signal`], [`refusal`] | what a value must be; why a message is refused |
-//! | [`message`], [`reading`] | messages as borrowed bytes; readings in columns |
-//! | [`decode`] | JSON messages and table rows into readings |
-//! | [`feature`] | feature views: SQL expressions over each reading |
+//! | [`signal`], [`refusal`], [`unscored`] | what a value must be; why a message is refused; why a row has no score |
+//! | [`message`], [`rows`] | messages as borrowed bytes; readings and windows in columns |
+//! | [`decode`], [`clocks`] | JSON messages and table rows into readings; clocks that lie |
+//! | [`watermark`], [`held`] | how far event time has come; readings put into order |
+//! | [`align`], [`conditions`] | rows of narrow telemetry; held values, silent and stuck |
+//! | [`feature`], [`window`] | SQL expressions over rows and windows; which rows a window holds, and when it fires |
 //! | [`sequence`], [`state`] | the last L feature rows per asset; the state of a partition |
 //! | [`plan`], [`engine`] | views bound to models; the step from messages to verdicts |
-//! | [`prediction`], [`publish`] | the published form and its headers |
+//! | [`prediction`], [`publish`] | the published forms and their headers |
 //! | [`kafka`] | the rim: consumer, producer, transactions, workers |
 //! | [`service`], [`metrics`] | threads and shutdown; counters |
 //!
 //! Not here: what a model is (the `models` crate), command line and terminal (the binary).
 
+pub mod align;
+pub mod clocks;
+pub mod conditions;
 pub mod config;
 pub mod decode;
 pub mod engine;
 pub mod feature;
+pub mod held;
 pub mod kafka;
 pub mod message;
 pub mod metrics;
 pub mod plan;
 pub mod prediction;
 pub mod publish;
-pub mod reading;
 pub mod refusal;
+pub mod rows;
 pub mod sequence;
 pub mod service;
 pub mod signal;
 pub mod state;
+pub mod unscored;
+pub mod watermark;
+pub mod window;
 
 pub use config::{Config, Problems};
 pub use engine::Engine;

@@ -14,12 +14,17 @@ pub struct Metrics {
     readings: AtomicU64,
     predictions: AtomicU64,
     anomalous: AtomicU64,
+    late: AtomicU64,
+    ignored: AtomicU64,
+    duplicates: AtomicU64,
+    status_changes: AtomicU64,
     batches: AtomicU64,
     commits: AtomicU64,
     commit_micros: AtomicU64,
     restarts: AtomicU64,
     partitions: AtomicU64,
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    unscored: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// The counters at one instant.
@@ -30,6 +35,13 @@ pub struct Totals {
     pub readings: u64,
     pub predictions: u64,
     pub anomalous: u64,
+    /// Readings that came too late.
+    pub late: u64,
+    /// Narrow messages whose signal is not declared.
+    pub ignored: u64,
+    /// Readings dropped because their asset had one at that instant.
+    pub duplicates: u64,
+    pub status_changes: u64,
     pub batches: u64,
     pub commits: u64,
     pub commit_time: Duration,
@@ -39,24 +51,33 @@ pub struct Totals {
     pub partitions: u64,
     /// Dead letters by code.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Rows without a score by code.
+    pub unscored: BTreeMap<&'static str, u64>,
+}
+
+/// What went into a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Inputs {
+    pub messages: u64,
+    pub readings: u64,
+    pub ignored: u64,
+    pub duplicates: u64,
 }
 
 impl Metrics {
-    pub(crate) fn batch(&self, messages: u64, readings: u64, counts: &Counts) {
-        self.messages.fetch_add(messages, Ordering::Relaxed);
-        self.readings.fetch_add(readings, Ordering::Relaxed);
-        self.predictions
-            .fetch_add(counts.predictions, Ordering::Relaxed);
-        self.anomalous
-            .fetch_add(counts.anomalous, Ordering::Relaxed);
-        self.batches.fetch_add(1, Ordering::Relaxed);
-        if !counts.refused.is_empty()
-            && let Ok(mut refused) = self.refused.lock()
-        {
-            for code in &counts.refused {
-                *refused.entry(code).or_default() += 1;
-            }
-        }
+    pub(crate) fn batch(&self, inputs: Inputs, counts: &Counts) {
+        let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
+        add(&self.messages, inputs.messages);
+        add(&self.readings, inputs.readings);
+        add(&self.ignored, inputs.ignored);
+        add(&self.duplicates, inputs.duplicates);
+        add(&self.predictions, counts.predictions);
+        add(&self.anomalous, counts.anomalous);
+        add(&self.late, counts.late);
+        add(&self.status_changes, counts.status_changes);
+        add(&self.batches, 1);
+        by_code(&self.refused, &counts.refused);
+        by_code(&self.unscored, &counts.unscored);
     }
 
     pub(crate) fn commit(&self, took: Duration) {
@@ -87,16 +108,34 @@ impl Metrics {
             readings: get(&self.readings),
             predictions: get(&self.predictions),
             anomalous: get(&self.anomalous),
+            late: get(&self.late),
+            ignored: get(&self.ignored),
+            duplicates: get(&self.duplicates),
+            status_changes: get(&self.status_changes),
             batches: get(&self.batches),
             commits: get(&self.commits),
             commit_time: Duration::from_micros(get(&self.commit_micros)),
             restarts: get(&self.restarts),
             partitions: get(&self.partitions),
-            refused: self
-                .refused
-                .lock()
-                .map(|refused| refused.clone())
-                .unwrap_or_default(),
+            refused: codes(&self.refused),
+            unscored: codes(&self.unscored),
         }
     }
+}
+
+fn by_code(counters: &Mutex<BTreeMap<&'static str, u64>>, seen: &[&'static str]) {
+    if !seen.is_empty()
+        && let Ok(mut counters) = counters.lock()
+    {
+        for code in seen {
+            *counters.entry(code).or_default() += 1;
+        }
+    }
+}
+
+fn codes(counters: &Mutex<BTreeMap<&'static str, u64>>) -> BTreeMap<&'static str, u64> {
+    counters
+        .lock()
+        .map(|counters| counters.clone())
+        .unwrap_or_default()
 }

@@ -6,15 +6,28 @@
 //!  "rul":{"value":112.3,"unit":"cycles","health":0.8984}}
 //! ```
 //!
+//! A result of a window says which, and whether it is provisional or revises an earlier one; a row without a
+//! score says why:
+//!
+//! ```json
+//! {"asset":"pump-7","event_time":"2026-01-01T00:01:00Z","model":"pump-anomaly","version":2,"task":"anomaly",
+//!  "source":{"topic":"pumps","partition":0,"offset":17,"first_offset":11},
+//!  "window":{"view":"minute","start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:01:00Z","rows":2,"revision":0},
+//!  "unscored":{"code":"too-few-rows","reason":"the window has 2 rows, fewer than 3"}}
+//! ```
+//!
 //! Invariants:
-//! - the same reading and model version give the same bytes, in every run;
-//! - no NaN: a verdict that is not finite is no prediction.
+//! - the same rows and model version give the same bytes, in every run;
+//! - no NaN: a row whose verdict is not finite is published without a score.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use forewarn_models::{Model, Task, Verdict};
+
+use crate::engine::Scored;
+use crate::rows::{Head, Origin, Superseded};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -27,18 +40,55 @@ pub struct Prediction<'a> {
     pub version: u32,
     pub task: Cow<'a, str>,
     pub source: SourceRef<'a>,
+    /// The row was made of several messages, at `event_time`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub aligned: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowRecord<'a>>,
+    /// Ids of earlier results that this one replaces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anomaly: Option<AnomalyRecord<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rul: Option<RulRecord<'a>>,
+    /// Why there is no score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unscored: Option<UnscoredRecord<'a>>,
 }
 
-/// The record of the input topic that caused it.
+/// The window that a result is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowRecord<'a> {
+    pub view: Cow<'a, str>,
+    pub start: EventTimestamp,
+    /// Exclusive.
+    pub end: EventTimestamp,
+    pub rows: u32,
+    /// 0, then counted up when late readings change the window.
+    pub revision: u32,
+    /// An early result of a window that is still open, as of `as_of`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub provisional: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<EventTimestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnscoredRecord<'a> {
+    pub code: Cow<'a, str>,
+    pub reason: Cow<'a, str>,
+}
+
+/// The last record of the input topic that it was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRef<'a> {
     pub topic: Cow<'a, str>,
     pub partition: i32,
     pub offset: i64,
+    /// The first one, when it was made of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_offset: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,24 +114,48 @@ pub struct RulRecord<'a> {
 }
 
 impl<'a> Prediction<'a> {
-    /// The prediction of `verdict`; `event_at` in microseconds since 1970.
+    /// The record of one result of the view called `view`, about `asset` in `partition` of `topic`.
     pub fn new(
+        scored: &Scored<'a>,
+        view: &'a str,
         asset: &'a str,
-        event_at: i64,
-        model: &'a Model,
-        source: SourceRef<'a>,
-        verdict: Verdict<'a>,
+        (topic, partition): (&'a str, i32),
     ) -> Self {
+        let (model, head) = (&scored.model.model, &scored.head);
         let mut prediction = Prediction {
             asset: asset.into(),
-            event_time: EventTimestamp(event_at),
+            event_time: event_time(head),
             model: model.name.as_str().into(),
             version: model.version,
             task: model.contract.task.name().into(),
-            source,
+            source: SourceRef {
+                topic: topic.into(),
+                partition,
+                offset: head.offset,
+                first_offset: (head.first_offset != head.offset).then_some(head.first_offset),
+            },
+            aligned: head.origin == Origin::Aligned,
+            window: window_record(head, view),
+            supersedes: Vec::new(),
             anomaly: None,
             rul: None,
+            unscored: None,
         };
+        let earlier = scored.superseded.iter();
+        prediction.supersedes = earlier.map(|old| prediction.earlier_id(old)).collect();
+        match &scored.verdict {
+            Ok(verdict) => prediction.set(model, *verdict),
+            Err(reason) => {
+                prediction.unscored = Some(UnscoredRecord {
+                    code: reason.code().into(),
+                    reason: reason.to_string().into(),
+                });
+            }
+        }
+        prediction
+    }
+
+    fn set(&mut self, model: &'a Model, verdict: Verdict<'a>) {
         match verdict {
             Verdict::Anomaly {
                 score,
@@ -89,7 +163,7 @@ impl<'a> Prediction<'a> {
                 contributions,
             } => {
                 let features = &model.contract.features;
-                prediction.anomaly = Some(AnomalyRecord {
+                self.anomaly = Some(AnomalyRecord {
                     score,
                     threshold,
                     confidence: score / threshold,
@@ -102,28 +176,89 @@ impl<'a> Prediction<'a> {
                     Task::Rul { unit, .. } => unit.as_str(),
                     Task::Anomaly { .. } => "",
                 };
-                prediction.rul = Some(RulRecord {
+                self.rul = Some(RulRecord {
                     value,
                     unit: unit.into(),
                     health,
                 });
             }
         }
-        prediction
     }
 
-    /// The deterministic id: one per input record and model version, in every run.
+    /// The deterministic id: one per row and model version, in every run.
     pub fn id(&self) -> String {
         let SourceRef {
             topic,
             partition,
             offset,
+            ..
         } = &self.source;
+        let model = format!("{}@{}", self.model, self.version);
+        match &self.window {
+            Some(window) => {
+                let id = self.window_id(window.start.0, window.end.0);
+                match (window.as_of, window.revision) {
+                    (Some(at), _) => format!("{id}-p{}", at.0),
+                    (None, 0) => id,
+                    (None, revision) => format!("{id}-r{revision}"),
+                }
+            }
+            None if self.aligned => {
+                format!(
+                    "{topic}-{partition}-{}:{}-{model}",
+                    self.asset, self.event_time.0
+                )
+            }
+            None => format!("{topic}-{partition}-{offset}-{model}"),
+        }
+    }
+
+    fn window_id(&self, start: i64, end: i64) -> String {
+        let SourceRef {
+            topic, partition, ..
+        } = &self.source;
+        let view = self.window.as_ref().map_or("", |window| &window.view);
         format!(
-            "{topic}-{partition}-{offset}-{}@{}",
-            self.model, self.version
+            "{topic}-{partition}-{view}:{}:{start}:{end}-{}@{}",
+            self.asset, self.model, self.version
         )
     }
+
+    fn earlier_id(&self, old: &Superseded) -> String {
+        let id = self.window_id(old.start, old.end);
+        match old.revision {
+            0 => id,
+            revision => format!("{id}-r{revision}"),
+        }
+    }
+}
+
+/// A window's results are about the instant where it ends.
+fn event_time(head: &Head) -> EventTimestamp {
+    EventTimestamp(head.window().map_or(head.event_at, |window| window.end))
+}
+
+fn window_record<'a>(head: &Head, view: &'a str) -> Option<WindowRecord<'a>> {
+    let window = head.window()?;
+    Some(WindowRecord {
+        view: view.into(),
+        start: EventTimestamp(window.start),
+        end: EventTimestamp(window.end),
+        rows: window.rows,
+        revision: window.revision,
+        provisional: window.provisional,
+        as_of: window
+            .provisional
+            .then_some(EventTimestamp(head.release.at)),
+    })
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Microseconds since 1970, written as RFC 3339 in UTC.
@@ -227,7 +362,11 @@ mod tests {
                 topic: "t".into(),
                 partition: 2,
                 offset: 17,
+                first_offset: None,
             },
+            aligned: false,
+            window: None,
+            supersedes: Vec::new(),
             anomaly: Some(AnomalyRecord {
                 score: 0.1 + 0.2,
                 threshold: 2.0,
@@ -236,6 +375,7 @@ mod tests {
                 contributions: Contributions::Borrowed(&names, &[0.75, 0.25]),
             }),
             rul: None,
+            unscored: None,
         };
         let json = serde_json::to_string(&prediction).unwrap();
         assert!(

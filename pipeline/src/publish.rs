@@ -1,44 +1,106 @@
 //! From a step's result to records: what is written to the output topics, without Kafka.
 //!
-//! Headers follow CloudEvents 1.0, Kafka binding in binary mode, for predictions; and Kafka Connect's
-//! `__connect.errors.*` for dead letters, so that tools made for either read them.
+//! Headers follow CloudEvents 1.0, Kafka binding in binary mode, for what Forewarn says; and Kafka Connect's
+//! `__connect.errors.*` for messages that are set aside, so that tools made for either read them.
 
-use crate::engine::Step;
-use crate::message::{Message, MessageIndex};
-use crate::prediction::{Prediction, SourceRef};
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Late, Step};
+use crate::message::MessageIndex;
+use crate::prediction::{EventTimestamp, Prediction};
 use crate::refusal::Refused;
+use crate::watermark::Mark;
 
 /// Where records go to; implemented by the Kafka sink, and by tests.
 pub trait Publisher {
     type Error;
 
-    /// A prediction, keyed by its asset.
+    /// A record of Forewarn's own.
     ///
     /// # Errors
     /// When the record can't be taken.
-    fn prediction(&mut self, record: &PredictionRecord<'_>) -> Result<(), Self::Error>;
+    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), Self::Error>;
 
-    /// A refused message; the publisher has the original.
+    /// A message that is set aside; the publisher has the original.
     ///
     /// # Errors
     /// When the record can't be taken.
-    fn dead_letter(&mut self, record: &DeadLetterRecord<'_>) -> Result<(), Self::Error>;
+    fn set_aside(&mut self, record: &SetAsideRecord<'_>) -> Result<(), Self::Error>;
+}
+
+/// The output topics of records of Forewarn's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    Prediction {
+        anomalous: bool,
+        /// Why there is no score.
+        unscored: Option<&'static str>,
+    },
+    Status,
+    /// Written to the partition of the same number.
+    Progress {
+        partition: i32,
+    },
 }
 
 #[derive(Debug)]
-pub struct PredictionRecord<'a> {
+pub struct OutputRecord<'a> {
+    pub output: Output,
     pub key: &'a str,
     pub payload: &'a [u8],
-    pub headers: [(&'static str, &'a str); 7],
-    pub anomalous: bool,
+    pub headers: &'a [(&'static str, &'a str)],
+}
+
+/// Why a message is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetAside {
+    /// It is no reading, or can't be kept: to the dead letter queue, with a code.
+    Refused(&'static str),
+    /// It came too late: to the late topic.
+    Late,
 }
 
 #[derive(Debug)]
-pub struct DeadLetterRecord<'a> {
-    /// The refused message in its batch.
-    pub message: MessageIndex,
-    pub code: &'static str,
-    pub headers: [(&'static str, &'a str); 6],
+pub struct SetAsideRecord<'a> {
+    /// The message in its batch; `None` when the batch is over, the original is in the log then.
+    pub message: Option<MessageIndex>,
+    pub why: SetAside,
+    pub headers: &'a [(&'static str, &'a str)],
+}
+
+/// A change of a status, as published.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusRecord<'a> {
+    pub asset: std::borrow::Cow<'a, str>,
+    pub status: std::borrow::Cow<'a, str>,
+    /// True when it began to hold.
+    pub active: bool,
+    /// When what it says began: the last reading before a silence, the first value of a flat stretch.
+    pub since: EventTimestamp,
+    /// When it was known.
+    pub event_time: EventTimestamp,
+    pub partition: i32,
+    /// The asset's latest record.
+    pub offset: i64,
+}
+
+/// A mark, as published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarkRecord {
+    pub partition: i32,
+    /// The mark stands before this record of the input.
+    pub offset: i64,
+    pub watermark: EventTimestamp,
+}
+
+impl MarkRecord {
+    pub fn mark(&self) -> Mark {
+        Mark {
+            offset: self.offset,
+            watermark: self.watermark.0,
+        }
+    }
 }
 
 /// Writes records; its buffers are reused.
@@ -61,82 +123,224 @@ impl Encoder {
         }
     }
 
-    /// Publishes everything that a step caused: each model's predictions in the order of the readings, then
-    /// the refused messages. `messages` is the batch that was stepped.
+    /// Publishes everything that a step caused: each model's results, changes of statuses, then the messages
+    /// that are set aside.
     ///
     /// # Errors
     /// The publisher's.
     pub fn publish<P: Publisher>(
         &mut self,
         step: &Step<'_>,
-        messages: &[Message<'_>],
         publisher: &mut P,
     ) -> Result<(), P::Error> {
-        for (planned, output) in step.plan.models.iter().zip(step.outputs) {
-            let ce_type = format!("forewarn.prediction.{}", planned.model.contract.task.name());
-            for (i, &row) in output.rows.iter().enumerate() {
-                let Some(verdict) = output.verdicts.get(i) else {
-                    continue;
-                };
-                let reading = row as usize;
-                let Message {
-                    partition, offset, ..
-                } = messages[step.readings.message[reading] as usize];
-                let source = SourceRef {
-                    topic: self.topic.as_str().into(),
-                    partition,
-                    offset,
-                };
-                let (asset, event_at) = (step.asset(row), step.readings.event_at[reading]);
-                let prediction = Prediction::new(asset, event_at, &planned.model, source, verdict);
-                self.payload.clear();
-                // Writing to memory, of finite numbers and text, can't fail.
-                let _ = serde_json::to_writer(&mut self.payload, &prediction);
-                publisher.prediction(&PredictionRecord {
-                    key: asset,
-                    payload: &self.payload,
-                    headers: [
-                        ("ce_specversion", "1.0"),
-                        ("ce_id", &prediction.id()),
-                        ("ce_source", &self.ce_source),
-                        ("ce_type", &ce_type),
-                        ("ce_subject", asset),
-                        ("ce_time", &prediction.event_time.to_string()),
-                        ("content-type", "application/json"),
-                    ],
-                    anomalous: verdict.anomalous(),
-                })?;
-            }
+        self.predictions(step, publisher)?;
+        self.changes(step, publisher)?;
+        for refused in step.refused {
+            self.dead_letter(refused, publisher)?;
         }
-        step.refused.iter().try_for_each(|refused| {
-            let Message {
-                partition, offset, ..
-            } = messages[refused.message as usize];
-            self.dead_letter(refused, partition, offset, publisher)
+        // One record for a reading, however many views it came too late for.
+        for late in step
+            .late
+            .chunk_by(|a, b| (a.slot, a.offset) == (b.slot, b.offset))
+        {
+            self.late(step, late, publisher)?;
+        }
+        Ok(())
+    }
+
+    fn predictions<P: Publisher>(
+        &mut self,
+        step: &Step<'_>,
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        for scored in step.results() {
+            let planned = scored.model;
+            let head = &scored.head;
+            let (asset, partition) = (step.asset(head.slot, head.asset), step.partition(head.slot));
+            let view = step.plan.views[planned.view].view.name();
+            let prediction = Prediction::new(&scored, view, asset, (&self.topic, partition));
+            self.payload.clear();
+            // Writing to memory, of finite numbers and text, can't fail.
+            let _ = serde_json::to_writer(&mut self.payload, &prediction);
+            let task = planned.model.contract.task.name();
+            let ce_type = ["forewarn.prediction.", task].concat();
+            let verdict = scored.verdict.as_ref();
+            publisher.record(&OutputRecord {
+                output: Output::Prediction {
+                    anomalous: verdict.is_ok_and(|verdict| verdict.anomalous()),
+                    unscored: verdict.err().map(crate::unscored::Unscored::code),
+                },
+                key: asset,
+                payload: &self.payload,
+                headers: &[
+                    ("ce_specversion", "1.0"),
+                    ("ce_id", &prediction.id()),
+                    ("ce_source", &self.ce_source),
+                    ("ce_type", &ce_type),
+                    ("ce_subject", asset),
+                    ("ce_time", &prediction.event_time.to_string()),
+                    ("content-type", "application/json"),
+                ],
+            })?;
+        }
+        Ok(())
+    }
+
+    fn changes<P: Publisher>(
+        &mut self,
+        step: &Step<'_>,
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        for change in step.changes {
+            let (asset, partition) = (
+                step.asset(change.slot, change.asset),
+                step.partition(change.slot),
+            );
+            let status = &step.plan.conditions.statuses[change.status].name;
+            let record = StatusRecord {
+                asset: asset.into(),
+                status: status.into(),
+                active: change.active,
+                since: EventTimestamp(change.since),
+                event_time: EventTimestamp(change.at),
+                partition,
+                offset: change.offset,
+            };
+            self.payload.clear();
+            let _ = serde_json::to_writer(&mut self.payload, &record);
+            let topic = &self.topic;
+            let id = format!("{topic}-{partition}-{asset}:{}-{status}", change.at);
+            publisher.record(&OutputRecord {
+                output: Output::Status,
+                key: asset,
+                payload: &self.payload,
+                headers: &[
+                    ("ce_specversion", "1.0"),
+                    ("ce_id", &id),
+                    ("ce_source", &self.ce_source),
+                    ("ce_type", "forewarn.status"),
+                    ("ce_subject", asset),
+                    ("ce_time", &record.event_time.to_string()),
+                    ("content-type", "application/json"),
+                ],
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the advance of a quiet partition's watermark, with what it caused.
+    ///
+    /// # Errors
+    /// The publisher's.
+    pub fn mark<P: Publisher>(
+        &mut self,
+        partition: i32,
+        mark: Mark,
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        let record = MarkRecord {
+            partition,
+            offset: mark.offset,
+            watermark: EventTimestamp(mark.watermark),
+        };
+        self.payload.clear();
+        let _ = serde_json::to_writer(&mut self.payload, &record);
+        publisher.record(&OutputRecord {
+            output: Output::Progress { partition },
+            key: &self.topic,
+            payload: &self.payload,
+            headers: &[("content-type", "application/json")],
         })
     }
 
     fn dead_letter<P: Publisher>(
         &self,
         refused: &Refused,
-        partition: i32,
-        offset: i64,
         publisher: &mut P,
     ) -> Result<(), P::Error> {
-        publisher.dead_letter(&DeadLetterRecord {
+        publisher.set_aside(&SetAsideRecord {
             message: refused.message,
-            code: refused.refusal.code(),
-            headers: [
+            why: SetAside::Refused(refused.refusal.code()),
+            headers: &[
                 ("__connect.errors.topic", &self.topic),
-                ("__connect.errors.partition", &partition.to_string()),
-                ("__connect.errors.offset", &offset.to_string()),
+                ("__connect.errors.partition", &refused.partition.to_string()),
+                ("__connect.errors.offset", &refused.offset.to_string()),
                 ("__connect.errors.connector.name", &self.pipeline),
                 ("__connect.errors.stage", refused.refusal.stage()),
                 (
                     "__connect.errors.exception.message",
                     &refused.refusal.to_string(),
                 ),
+                ("forewarn.code", refused.refusal.code()),
             ],
         })
+    }
+
+    /// `late`: the views that one reading came too late for.
+    fn late<P: Publisher>(
+        &self,
+        step: &Step<'_>,
+        late: &[Late],
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        let first = late[0];
+        let windows: Vec<String> = late
+            .iter()
+            .map(|late| {
+                let view = late
+                    .view
+                    .map_or("align", |view| step.plan.views[view].view.name());
+                let (start, end) = (EventTimestamp(late.start), EventTimestamp(late.end));
+                format!("{view} {start} {end}")
+            })
+            .collect();
+        let partition = step.partition(first.slot).to_string();
+        let (offset, watermark) = (
+            first.offset.to_string(),
+            EventTimestamp(first.watermark).to_string(),
+        );
+        let lateness = duration(first.watermark.saturating_sub(first.event_at));
+        let mut headers: Vec<(&'static str, &str)> = vec![
+            ("forewarn.topic", &self.topic),
+            ("forewarn.partition", &partition),
+            ("forewarn.offset", &offset),
+            ("forewarn.pipeline", &self.pipeline),
+            ("forewarn.watermark", &watermark),
+            ("forewarn.lateness", &lateness),
+        ];
+        // A header may come several times.
+        headers.extend(
+            windows
+                .iter()
+                .map(|window| ("forewarn.window", window.as_str())),
+        );
+        publisher.set_aside(&SetAsideRecord {
+            message: first.message,
+            why: SetAside::Late,
+            headers: &headers,
+        })
+    }
+}
+
+/// Microseconds as ISO 8601, such as `PT75.5S`.
+fn duration(micros: i64) -> String {
+    let seconds = micros.div_euclid(1_000_000);
+    match DateTime::from_timestamp_micros(micros.rem_euclid(1_000_000)) {
+        Some(rest) if rest.timestamp_subsec_micros() > 0 => {
+            let rest = format!("{:06}", rest.timestamp_subsec_micros());
+            format!("PT{seconds}.{}S", rest.trim_end_matches('0'))
+        }
+        _ => format!("PT{seconds}S"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn lateness_is_written_as_iso_8601() {
+        let told = [0, 75_500_000, 3_600_000_000, 1].map(duration);
+        assert_eq!(told, ["PT0S", "PT75.5S", "PT3600S", "PT0.000001S"]);
     }
 }

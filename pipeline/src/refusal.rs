@@ -3,6 +3,10 @@
 //!
 //! Invariant: a code, once published, keeps its meaning: operators filter dead letters by it.
 
+use std::time::Duration;
+
+use humantime_serde::re::humantime::format_duration;
+
 use crate::message::MessageIndex;
 
 /// The reason, with what a person needs to mend it.
@@ -34,6 +38,8 @@ pub enum Refusal {
     MissingTime { field: String },
     #[error("the event time is not valid: {detail}")]
     InvalidTime { detail: String },
+    #[error("field {field} is missing")]
+    MissingField { field: String },
     #[error("signal {signal} is missing (field {field})")]
     MissingSignal { signal: String, field: String },
     #[error("field {field} is {found}, expected {expected}")]
@@ -51,10 +57,23 @@ pub enum Refusal {
         min: f64,
         max: f64,
     },
-    #[error("feature {feature} of view {view} is not a finite number for this reading")]
-    FeatureNotFinite { view: String, feature: String },
-    #[error("model {model} gave a value that is not finite for this reading")]
-    ScoreNotFinite { model: String },
+    #[error("the event time is {} ahead of the record's timestamp, more than event-time.max-ahead ({})",
+        format_duration(*ahead), format_duration(*max))]
+    ClockAhead { ahead: Duration, max: Duration },
+    #[error("the event time is {} behind the record's timestamp, more than event-time.max-behind ({})",
+        format_duration(*behind), format_duration(*max))]
+    ClockBehind { behind: Duration, max: Duration },
+    #[error("asset {asset} is one more than limits.max-assets-per-partition ({max})")]
+    TooManyAssets { asset: String, max: usize },
+    #[error(
+        "asset {asset} keeps {bytes} bytes in view {view}, more than limits.max-bytes-per-asset ({max})"
+    )]
+    AssetStateFull {
+        asset: String,
+        view: String,
+        bytes: usize,
+        max: usize,
+    },
 }
 
 impl Refusal {
@@ -73,28 +92,33 @@ impl Refusal {
             Refusal::UnknownAsset { .. } => "unknown-asset",
             Refusal::MissingTime { .. } => "missing-time",
             Refusal::InvalidTime { .. } => "invalid-time",
+            Refusal::MissingField { .. } => "missing-field",
             Refusal::MissingSignal { .. } => "missing-signal",
             Refusal::WrongType { .. } => "wrong-type",
             Refusal::NotFinite { .. } => "not-finite",
             Refusal::OutOfRange { .. } => "out-of-range",
-            Refusal::FeatureNotFinite { .. } => "feature-not-finite",
-            Refusal::ScoreNotFinite { .. } => "score-not-finite",
+            Refusal::ClockAhead { .. } => "clock-ahead",
+            Refusal::ClockBehind { .. } => "clock-behind",
+            Refusal::TooManyAssets { .. } => "too-many-assets",
+            Refusal::AssetStateFull { .. } => "asset-state-full",
         }
     }
 
     /// The stage that refused, in the words of `ARCHITECTURE.md`.
     pub fn stage(&self) -> &'static str {
         match self {
-            Refusal::FeatureNotFinite { .. } => "features",
-            Refusal::ScoreNotFinite { .. } => "score",
+            Refusal::AssetStateFull { .. } => "windows",
             _ => "decode",
         }
     }
 }
 
-/// A refused message of a batch.
+/// A refused message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refused {
-    pub message: MessageIndex,
+    /// `None` when it came in an earlier batch and had waited for the watermark.
+    pub message: Option<MessageIndex>,
+    pub partition: i32,
+    pub offset: i64,
     pub refusal: Refusal,
 }

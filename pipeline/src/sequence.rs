@@ -8,7 +8,8 @@
 //!
 //! Invariants:
 //! - a gather depends on the asset's own rows and their order only;
-//! - appending and gathering cost the same for the first asset and the millionth: no search, no shift.
+//! - a row in order costs the same for the first asset and the millionth: no search, no shift. Only a row that
+//!   comes late, or again as a revision, is looked up and moves the newer ones.
 //!
 //! Not here: polars. A ring append costs nanoseconds; a frame per asset would cost microseconds.
 
@@ -17,9 +18,12 @@ use forewarn_models::Padding;
 /// Ring buffers of one view in one partition.
 #[derive(Debug, Clone)]
 pub struct Sequences {
+    /// Rows kept: the longest sequence, and those that may still be revised.
     length: usize,
     width: usize,
     slab: Vec<f32>,
+    /// The instant of each row.
+    times: Vec<i64>,
     rings: Vec<Ring>,
 }
 
@@ -30,6 +34,28 @@ struct Ring {
     rows: u32,
 }
 
+/// Where a row went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    /// How many rows are newer.
+    pub age: usize,
+    /// Time since the row before, when it is the newest and there was one.
+    pub gap: Option<i64>,
+    /// It took the place of an earlier result of the same window.
+    pub replaced: bool,
+}
+
+/// Which rows make one input.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub length: usize,
+    pub padding: Padding,
+    /// Ends with the row that has this many newer ones.
+    pub age: usize,
+    /// Rows before the oldest of so many, counted from there, belong to an earlier sequence.
+    pub most: usize,
+}
+
 impl Sequences {
     /// Rings of `length` rows of `width` values.
     pub fn new(length: usize, width: usize) -> Self {
@@ -37,23 +63,56 @@ impl Sequences {
             length,
             width,
             slab: Vec::new(),
+            times: Vec::new(),
             rings: Vec::new(),
         }
     }
 
-    /// Appends a feature row of `asset`.
-    pub fn append(&mut self, asset: u32, row: &[f32]) {
-        let asset = asset as usize;
-        if asset >= self.rings.len() {
-            self.rings.resize(asset + 1, Ring::default());
+    /// Puts a feature row of `asset` where its instant belongs. A `revision` takes the place of the row at
+    /// the same instant. `None`: it is older than all that is kept.
+    pub fn put(&mut self, asset: u32, event_at: i64, row: &[f32], revision: bool) -> Option<Put> {
+        let index = asset as usize;
+        if index >= self.rings.len() {
+            self.rings.resize(index + 1, Ring::default());
             self.slab
-                .resize((asset + 1) * self.length * self.width, 0.0);
+                .resize((index + 1) * self.length * self.width, 0.0);
+            self.times.resize((index + 1) * self.length, i64::MIN);
         }
-        let ring = &mut self.rings[asset];
-        let at = (asset * self.length + ring.next as usize) * self.width;
-        self.slab[at..at + self.width].copy_from_slice(row);
+        let rows = self.rows(asset);
+        let age = (0..rows)
+            .take_while(|age| self.time(asset, *age) > event_at)
+            .count();
+        if revision && age < rows && self.time(asset, age) == event_at {
+            self.row_mut(asset, age).copy_from_slice(row);
+            let replaced = true;
+            return Some(Put {
+                age,
+                gap: None,
+                replaced,
+            });
+        }
+        if age == rows && rows == self.length {
+            return None;
+        }
+        let gap = (age == 0 && rows > 0).then(|| event_at - self.time(asset, 0));
+        let ring = &mut self.rings[index];
         ring.next = (ring.next + 1) % self.length as u32;
         ring.rows = (ring.rows + 1).min(self.length as u32);
+        for newer in 0..age {
+            let (from, to) = (self.place(asset, newer + 1), self.place(asset, newer));
+            self.times[to] = self.times[from];
+            let from = from * self.width;
+            self.slab
+                .copy_within(from..from + self.width, to * self.width);
+        }
+        let place = self.place(asset, age);
+        self.times[place] = event_at;
+        self.row_mut(asset, age).copy_from_slice(row);
+        Some(Put {
+            age,
+            gap,
+            replaced: false,
+        })
     }
 
     /// How many rows of `asset` are kept.
@@ -63,40 +122,65 @@ impl Sequences {
             .map_or(0, |ring| ring.rows as usize)
     }
 
-    /// Appends the last `length` rows of `asset` to `out`, oldest first, taking the columns of `columns`.
-    /// Gives false, and appends nothing, when there are too few rows and no padding.
-    ///
-    /// `length` may be less than the ring's: several models may share one view.
+    /// Place of the row with `age` newer ones, in rows.
+    fn place(&self, asset: u32, age: usize) -> usize {
+        let next = self.rings[asset as usize].next as usize;
+        let slot = (next + 2 * self.length - 1 - age) % self.length;
+        asset as usize * self.length + slot
+    }
+
+    fn time(&self, asset: u32, age: usize) -> i64 {
+        self.times[self.place(asset, age)]
+    }
+
+    fn row(&self, asset: u32, age: usize) -> &[f32] {
+        &self.slab[self.place(asset, age) * self.width..][..self.width]
+    }
+
+    fn row_mut(&mut self, asset: u32, age: usize) -> &mut [f32] {
+        let at = self.place(asset, age) * self.width;
+        &mut self.slab[at..at + self.width]
+    }
+
+    /// Appends the rows that `wanted` means to `out`, oldest first, taking the columns of `columns`. Rows
+    /// that are not there are the oldest one again when padded. Gives false, and appends nothing, when there
+    /// is no row, or too few without padding.
     pub fn gather(
         &self,
         asset: u32,
-        length: usize,
-        padding: Padding,
+        wanted: Wanted,
         columns: &Columns,
         out: &mut Vec<f32>,
     ) -> bool {
-        debug_assert!(
-            length <= self.length,
-            "the ring is as long as the longest model needs"
-        );
-        let kept = self.rows(asset).min(length);
+        let Wanted {
+            length,
+            padding,
+            age,
+            most,
+        } = wanted;
+        let kept = self.rows(asset).saturating_sub(age).min(most).min(length);
         if kept == 0 || (kept < length && padding == Padding::None) {
             return false;
         }
-        let ring = self.rings[asset as usize];
-        let row = |age: usize| {
-            // `age` rows before the newest one.
-            let slot = (ring.next as usize + self.length - 1 - age) % self.length;
-            let at = (asset as usize * self.length + slot) * self.width;
-            &self.slab[at..at + self.width]
-        };
         for _ in kept..length {
-            columns.take(row(kept - 1), out);
+            columns.take(self.row(asset, age + kept - 1), out);
         }
-        for age in (0..kept).rev() {
-            columns.take(row(age), out);
+        for older in (0..kept).rev() {
+            columns.take(self.row(asset, age + older), out);
         }
         true
+    }
+
+    pub fn forget(&mut self, asset: u32) {
+        if let Some(ring) = self.rings.get_mut(asset as usize) {
+            *ring = Ring::default();
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.slab.capacity() * size_of::<f32>()
+            + self.times.capacity() * size_of::<i64>()
+            + self.rings.capacity() * size_of::<Ring>()
     }
 }
 
@@ -145,6 +229,25 @@ mod tests {
         }
     }
 
+    fn gather(
+        sequences: &Sequences,
+        asset: u32,
+        length: usize,
+        padding: Padding,
+        columns: &Columns,
+    ) -> Option<Vec<f32>> {
+        let mut out = Vec::new();
+        let wanted = Wanted {
+            length,
+            padding,
+            age: 0,
+            most: usize::MAX,
+        };
+        sequences
+            .gather(asset, wanted, columns, &mut out)
+            .then_some(out)
+    }
+
     proptest! {
         #[test]
         fn a_gather_equals_the_last_rows_of_a_plain_list(
@@ -157,26 +260,71 @@ mod tests {
             let padding = if edge { Padding::Edge } else { Padding::None };
             let mut sequences = Sequences::new(ring, 1);
             let mut lists = vec![Vec::new(); 4];
-            for (asset, value) in appended {
-                sequences.append(asset, &[value]);
+            for (at, (asset, value)) in appended.into_iter().enumerate() {
+                sequences.put(asset, at as i64, &[value], false);
                 lists[asset as usize].push(value);
                 for (asset, list) in lists.iter().enumerate() {
-                    let mut out = Vec::new();
-                    let given = sequences.gather(asset as u32, length, padding, &Columns::All, &mut out);
-                    prop_assert_eq!(given.then_some(out), naive(list, length, padding));
+                    let told = gather(&sequences, asset as u32, length, padding, &Columns::All);
+                    prop_assert_eq!(told, naive(list, length, padding));
+                }
+            }
+        }
+
+        #[test]
+        fn rows_that_come_late_or_again_stand_where_they_belong(
+            puts in prop::collection::vec((0_i64..20, -1e3_f32..1e3), 0..60),
+            ring in 1_usize..9,
+        ) {
+            let mut sequences = Sequences::new(ring, 1);
+            let mut list: Vec<(i64, f32)> = Vec::new();
+            for (at, value) in puts {
+                let put = sequences.put(0, at, &[value], true);
+                let full = list.len() == ring;
+                if let Some(row) = list.iter_mut().find(|row| row.0 == at) {
+                    row.1 = value;
+                } else if full && list.iter().all(|row| row.0 > at) {
+                    prop_assert!(put.is_none());
+                } else {
+                    list.push((at, value));
+                }
+                list.sort_by_key(|row| row.0);
+                if list.len() > ring {
+                    list.remove(0);
+                }
+                let values: Vec<f32> = list.iter().map(|row| row.1).collect();
+                let told = gather(&sequences, 0, list.len(), Padding::None, &Columns::All);
+                prop_assert_eq!(told, Some(values));
+                if let Some(put) = put {
+                    prop_assert_eq!(list[list.len() - 1 - put.age], (at, value));
                 }
             }
         }
     }
 
     #[test]
+    fn a_sequence_ends_where_it_is_asked_to_and_begins_after_its_restart() {
+        let mut sequences = Sequences::new(5, 1);
+        for at in 0..5 {
+            sequences.put(0, at, &[at as f32], false);
+        }
+        let mut out = Vec::new();
+        let wanted = Wanted {
+            length: 3,
+            padding: Padding::Edge,
+            age: 1,
+            most: 2,
+        };
+        assert!(sequences.gather(0, wanted, &Columns::All, &mut out));
+        assert_eq!(out, [2.0, 2.0, 3.0]);
+    }
+
+    #[test]
     fn a_model_takes_its_columns_in_its_own_order() {
         let mut sequences = Sequences::new(2, 3);
-        sequences.append(0, &[1.0, 2.0, 3.0]);
-        sequences.append(0, &[4.0, 5.0, 6.0]);
-        let mut out = Vec::new();
+        sequences.put(0, 0, &[1.0, 2.0, 3.0], false);
+        sequences.put(0, 1, &[4.0, 5.0, 6.0], false);
         let columns = Columns::new(vec![2, 0], 3);
-        assert!(sequences.gather(0, 2, Padding::None, &columns, &mut out));
-        assert_eq!(out, [3.0, 1.0, 6.0, 4.0]);
+        let told = gather(&sequences, 0, 2, Padding::None, &columns);
+        assert_eq!(told, Some(vec![3.0, 1.0, 6.0, 4.0]));
     }
 }

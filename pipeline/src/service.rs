@@ -105,12 +105,10 @@ impl Service {
         } = self;
         // Also when brokers or topics are missing: whoever waits for this service must not wait for ever.
         let _stop_all = StopOnReturn(shutdown.clone());
-        let names = [
-            &config.source.topic,
-            &config.sink.predictions,
-            &config.sink.dead_letters,
-        ];
-        topics::require(&config.kafka, &names.map(String::as_str), create_topics)?;
+        let Some(plan) = plans.first() else {
+            return Ok(metrics.totals());
+        };
+        topics::require(&config, plan, create_topics)?;
         let threads: Vec<_> = plans
             .into_iter()
             .enumerate()

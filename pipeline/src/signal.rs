@@ -1,6 +1,8 @@
 //! Signals: the measured quantities that a pipeline declares, and the one place where a value of a signal
 //! is accepted or refused, whatever format it came in.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::refusal::Refusal;
@@ -17,6 +19,25 @@ pub struct SignalConfig {
     pub min: Option<f64>,
     /// Largest value that the sensor can give; a larger one is refused. Default: any.
     pub max: Option<f64>,
+    /// What happens when a reading does not have it: `"refuse"` the reading; `"no-score"`, the row is
+    /// published without a score and with the reason; `{ hold = "30s" }`, the asset's last value up to this
+    /// age; `"interpolate"`, between the neighbours inside a closed window; `{ fill = 0 }`, a constant.
+    /// Default: refuse; `no-score` where one message carries one signal.
+    pub missing: Option<MissingPolicy>,
+}
+
+/// What stands in for a value that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(
+    rename_all = "kebab-case",
+    expecting = "missing is one of \"refuse\", \"no-score\", \"interpolate\", { hold = \"30s\" }, { fill = 0 }"
+)]
+pub enum MissingPolicy {
+    Refuse,
+    NoScore,
+    Interpolate,
+    Hold(#[serde(with = "humantime_serde")] Duration),
+    Fill(f64),
 }
 
 /// A declared signal.
@@ -28,6 +49,7 @@ pub struct Signal {
     pub field: String,
     pub min: f64,
     pub max: f64,
+    pub missing: Option<MissingPolicy>,
 }
 
 impl Signal {
@@ -38,7 +60,13 @@ impl Signal {
             unit: config.unit,
             min: config.min.unwrap_or(f64::NEG_INFINITY),
             max: config.max.unwrap_or(f64::INFINITY),
+            missing: config.missing,
         }
+    }
+
+    /// What stands in for a missing value.
+    pub fn missing(&self) -> MissingPolicy {
+        self.missing.unwrap_or(MissingPolicy::Refuse)
     }
 
     /// Accepts `value`, or says why not.

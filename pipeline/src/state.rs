@@ -1,14 +1,20 @@
-//! The state of one input partition: its assets, their sequences, and how far it has come.
+//! The state of one input partition: its assets, its watermark, what waits, what is open, and how far it has
+//! come.
 //!
-//! State belongs to (partition, asset) and is a function of the partition's records up to `next_offset`.
-//! It holds no clock and nothing of the batch it was built from, so it can be rebuilt from the log at any
-//! time, on any machine.
+//! State belongs to (partition, asset) and is a function of the partition's records up to `next_offset`, and
+//! of the marks among them. It holds no clock and nothing of the batch it was built from, so it can be rebuilt
+//! from the log at any time, on any machine.
 
 use hashbrown::DefaultHashBuilder;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+use crate::align::AlignState;
+use crate::conditions::Conditions;
+use crate::held::Held;
 use crate::sequence::Sequences;
+use crate::watermark::Watermark;
+use crate::window::WindowState;
 
 /// Names of assets as small numbers, in the order in which they were first seen.
 #[derive(Debug, Default)]
@@ -16,28 +22,68 @@ pub struct Assets {
     names: Vec<Box<str>>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// Event time of the latest reading, `i64::MIN` for a number that is free.
+    latest: Vec<i64>,
+    /// Numbers of evicted assets, to be used again.
+    free: Vec<u32>,
 }
 
 impl Assets {
-    /// The number of `name`, a new one when it was not seen before.
-    pub fn intern(&mut self, name: &str) -> u32 {
+    /// The number of `name`; a new one when it was not seen before, unless there are `max` already.
+    pub fn intern(&mut self, name: &str, max: usize) -> Option<u32> {
         let Assets {
             names,
             index,
             hasher,
+            latest,
+            free,
         } = self;
         let hash = hasher.hash_one(name);
-        let found = index.entry(
-            hash,
-            |asset| &*names[*asset as usize] == name,
-            |asset| hasher.hash_one(&*names[*asset as usize]),
-        );
-        *found
-            .or_insert_with(|| {
-                names.push(name.into());
-                (names.len() - 1) as u32
-            })
-            .get()
+        if let Some(asset) = index.find(hash, |asset| &*names[*asset as usize] == name) {
+            return Some(*asset);
+        }
+        if index.len() >= max {
+            return None;
+        }
+        let asset = free.pop().unwrap_or_else(|| {
+            names.push("".into());
+            latest.push(i64::MIN);
+            (names.len() - 1) as u32
+        });
+        names[asset as usize] = name.into();
+        index.insert_unique(hash, asset, |asset| {
+            hasher.hash_one(&*names[*asset as usize])
+        });
+        Some(asset)
+    }
+
+    /// Takes note of a reading's instant.
+    pub fn seen(&mut self, asset: u32, event_at: i64) {
+        let latest = &mut self.latest[asset as usize];
+        *latest = event_at.max(*latest);
+    }
+
+    /// Frees the numbers of assets whose latest reading is at or before `until`, and gives them.
+    pub fn evict(&mut self, until: i64) -> Vec<u32> {
+        let idle = |latest: &i64| *latest != i64::MIN && *latest <= until;
+        let evicted: Vec<u32> = (0..self.names.len() as u32)
+            .filter(|asset| idle(&self.latest[*asset as usize]))
+            .collect();
+        for &asset in &evicted {
+            let hash = self.hasher.hash_one(&*self.names[asset as usize]);
+            if let Ok(entry) = self.index.find_entry(hash, |known| *known == asset) {
+                entry.remove();
+            }
+            self.names[asset as usize] = "".into();
+            self.latest[asset as usize] = i64::MIN;
+        }
+        self.free.extend(evicted.iter().rev());
+        evicted
+    }
+
+    /// Forgets all names: numbers of a pipeline without state live for one batch.
+    pub fn clear(&mut self) {
+        *self = Assets::default();
     }
 
     pub fn name(&self, asset: u32) -> &str {
@@ -45,11 +91,19 @@ impl Assets {
     }
 
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.index.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.index.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        let names: usize = self.names.iter().map(|name| name.len()).sum();
+        names
+            + self.names.capacity() * size_of::<Box<str>>()
+            + self.index.capacity() * (size_of::<u32>() + 1)
+            + self.latest.capacity() * size_of::<i64>()
     }
 }
 
@@ -62,8 +116,104 @@ pub struct PartitionState {
     /// Records below this offset build state but cause no output: what they caused is published already.
     pub publish_from: i64,
     pub assets: Assets,
+    pub watermark: Watermark,
+    pub held: Held,
+    pub align: Option<AlignState>,
+    pub conditions: Conditions,
+    /// One per view over windows; `None` for the others.
+    pub windows: Vec<Option<WindowState>>,
     /// One per view that feeds a model with a sequence; `None` for the others.
     pub sequences: Vec<Option<Sequences>>,
+    /// One per model.
+    pub models: Vec<ModelState>,
+    /// The watermark at which idle assets are evicted next; `i64::MIN` before the first reading.
+    pub next_eviction: i64,
+}
+
+/// What a model remembers of each asset.
+#[derive(Debug, Default)]
+pub struct ModelState {
+    /// Rows since its sequence, or its recurrent state, began.
+    pub rows: Vec<u32>,
+    /// Recurrent models: the instant of the latest row, and the state after it, asset by asset.
+    pub latest: Vec<i64>,
+    pub recurrent: Vec<f32>,
+}
+
+impl ModelState {
+    /// Makes room for `asset`, with `width` values of recurrent state.
+    pub fn admit(&mut self, asset: u32, width: usize) {
+        let assets = asset as usize + 1;
+        if assets > self.rows.len() {
+            self.rows.resize(assets, 0);
+            self.recurrent.resize(assets * width, 0.0);
+            if width > 0 {
+                self.latest.resize(assets, i64::MIN);
+            }
+        }
+    }
+
+    /// The asset begins anew.
+    pub fn forget(&mut self, asset: u32, width: usize) {
+        if let Some(rows) = self.rows.get_mut(asset as usize) {
+            *rows = 0;
+            self.recurrent[asset as usize * width..][..width].fill(0.0);
+            if width > 0 {
+                self.latest[asset as usize] = i64::MIN;
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<u32>()
+            + self.latest.capacity() * size_of::<i64>()
+            + self.recurrent.capacity() * size_of::<f32>()
+    }
+}
+
+impl PartitionState {
+    /// A partition without any state, whose next record is `next_offset`.
+    pub fn new(partition: i32, next_offset: i64, publish_from: i64, watermark: Watermark) -> Self {
+        PartitionState {
+            partition,
+            next_offset,
+            publish_from,
+            assets: Assets::default(),
+            watermark,
+            held: Held::default(),
+            align: None,
+            conditions: Conditions::default(),
+            windows: Vec::new(),
+            sequences: Vec::new(),
+            models: Vec::new(),
+            next_eviction: i64::MIN,
+        }
+    }
+
+    /// The watermark at which something becomes due: a window, a held row, an alignment, a silence.
+    pub fn next_due(&self) -> Option<i64> {
+        let windows = self.windows.iter().flatten().filter_map(WindowState::next);
+        let others = [
+            self.held.next(),
+            self.align.as_ref().and_then(AlignState::next),
+            self.conditions.next(),
+        ];
+        windows.chain(others.into_iter().flatten()).min()
+    }
+
+    /// Bytes of all that is kept, an estimate from capacities.
+    pub fn bytes(&self) -> usize {
+        let windows: usize = self.windows.iter().flatten().map(WindowState::bytes).sum();
+        let sequences: usize = self.sequences.iter().flatten().map(Sequences::bytes).sum();
+        let models: usize = self.models.iter().map(ModelState::bytes).sum();
+        self.assets.bytes()
+            + self.held.bytes()
+            + self.align.as_ref().map_or(0, AlignState::bytes)
+            + self.conditions.bytes()
+            + windows
+            + sequences
+            + models
+    }
 }
 
 /// The partitions that an engine owns.
@@ -104,15 +254,27 @@ impl Partitions {
             .expect("slot of an owned partition")
     }
 
-    /// The assets of a slot.
+    /// What is in a slot.
     ///
     /// # Panics
     /// As [`Self::state`].
-    pub fn assets(&self, slot: u32) -> &Assets {
-        &self.slots[slot as usize]
+    pub fn at(&self, slot: u32) -> &PartitionState {
+        self.slots[slot as usize]
             .as_ref()
             .expect("slot of an owned partition")
-            .assets
+    }
+
+    /// The slots in use.
+    pub fn slots(&self) -> impl Iterator<Item = u32> + use<> {
+        let used = |(slot, state): (usize, &Option<PartitionState>)| {
+            state.is_some().then_some(slot as u32)
+        };
+        let slots: Vec<u32> = self.slots.iter().enumerate().filter_map(used).collect();
+        slots.into_iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut PartitionState> {
+        self.slots.iter_mut().flatten()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &PartitionState> {
@@ -125,26 +287,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_keeps_its_number() {
+    fn a_name_keeps_its_number_until_it_is_evicted() {
         let mut assets = Assets::default();
-        let numbers: Vec<u32> = ["a", "b", "a", "c"]
-            .iter()
-            .map(|n| assets.intern(n))
-            .collect();
-        assert_eq!(numbers, [0, 1, 0, 2]);
-        assert_eq!(assets.name(2), "c");
-        assert_eq!(assets.len(), 3);
+        let mut intern = |name: &str| assets.intern(name, 3);
+        assert_eq!(
+            ["a", "b", "a", "c"].map(&mut intern),
+            [0, 1, 0, 2].map(Some)
+        );
+        assert_eq!(intern("d"), None, "there are three");
+        for (asset, at) in [(0, 10), (1, 30), (2, 20), (0, 5)] {
+            assets.seen(asset, at);
+        }
+        assert_eq!(assets.evict(20), [0, 2]);
+        assert_eq!((assets.len(), assets.name(1)), (1, "b"));
+        let mut intern = |name: &str| assets.intern(name, 3);
+        assert_eq!(
+            ["d", "b", "a", "e"].map(&mut intern),
+            [Some(0), Some(1), Some(2), None]
+        );
+        assert_eq!(
+            assets.evict(20),
+            [] as [u32; 0],
+            "nothing is known of them yet"
+        );
     }
 
     #[test]
     fn a_partition_keeps_its_slot_while_others_come_and_go() {
-        let state = |partition| PartitionState {
-            partition,
-            next_offset: 0,
-            publish_from: 0,
-            assets: Assets::default(),
-            sequences: Vec::new(),
-        };
+        let state = |partition| PartitionState::new(partition, 0, 0, Watermark::new(0, Vec::new()));
         let mut partitions = Partitions::default();
         (4..7).for_each(|partition| partitions.insert(state(partition)));
         partitions.remove(4);

@@ -91,25 +91,15 @@ fn outputs(
     let messages = messages(log, range);
     let step = engine.step(&messages).unwrap();
     let mut told = Vec::new();
-    for (planned, output) in step.plan.models.iter().zip(step.outputs) {
-        for (i, &row) in output.rows.iter().enumerate() {
-            let reading = row as usize;
-            let offset = step.readings.offset[reading];
-            let source = forewarn_pipeline::prediction::SourceRef {
-                topic: "t".into(),
-                partition: 3,
-                offset,
-            };
-            let verdict = output.verdicts.get(i).unwrap();
-            let event_at = step.readings.event_at[reading];
-            let prediction =
-                Prediction::new(step.asset(row), event_at, &planned.model, source, verdict);
-            told.push((offset, serde_json::to_string(&prediction).unwrap()));
-        }
+    for scored in step.results() {
+        let view = step.plan.views[scored.model.view].view.name();
+        let asset = step.asset(scored.head.slot, scored.head.asset);
+        let prediction = Prediction::new(&scored, view, asset, ("t", 3));
+        let offset = scored.head.offset;
+        told.push((offset, serde_json::to_string(&prediction).unwrap()));
     }
     for refused in step.refused {
-        let offset = messages[refused.message as usize].offset;
-        told.push((offset, refused.refusal.to_string()));
+        told.push((refused.offset, refused.refusal.to_string()));
     }
     told.sort();
     told
@@ -127,13 +117,13 @@ proptest! {
     ) {
         let log = log(seed, 220);
         let mut whole = engine();
-        whole.assign(3, 0, 0);
+        whole.assign(3, 0, 0, Vec::new());
         let expected = outputs(&mut whole, &log, 0..log.len());
         prop_assert!(expected.len() > log.len(), "two models score most readings");
 
         // Cut anywhere, with records that come again.
         let mut cut = engine();
-        cut.assign(3, 0, 0);
+        cut.assign(3, 0, 0, Vec::new());
         let (mut told, mut at) = (Vec::new(), 0);
         for size in cuts.iter().cycle() {
             if at == log.len() { break; }
@@ -146,7 +136,7 @@ proptest! {
 
         // Another process takes over: it rebuilds state without telling what is published already.
         let mut restarted = engine();
-        restarted.assign(3, 0, restart as i64);
+        restarted.assign(3, 0, restart as i64, Vec::new());
         let told = outputs(&mut restarted, &log, 0..log.len());
         let later: Vec<_> =
             expected.into_iter().filter(|(offset, _)| *offset >= restart as i64).collect();
@@ -158,12 +148,12 @@ proptest! {
 fn partitions_and_assets_do_not_touch_each_other() {
     let log = log(7, 120);
     let mut alone = engine();
-    alone.assign(3, 0, 0);
+    alone.assign(3, 0, 0, Vec::new());
     let expected = outputs(&mut alone, &log, 0..120);
     // The same records beside those of another partition with the same asset names.
     let mut beside = engine();
-    beside.assign(3, 0, 0);
-    beside.assign(4, 0, 0);
+    beside.assign(3, 0, 0, Vec::new());
+    beside.assign(4, 0, 0, Vec::new());
     let other = self::log(8, 120);
     let mut told = Vec::new();
     for offset in 0..120 {
@@ -183,7 +173,7 @@ fn a_partition_that_is_not_owned_is_not_read() {
     let log = log(7, 10);
     let mut engine = engine();
     assert!(outputs(&mut engine, &log, 0..10).is_empty());
-    engine.assign(3, 0, 0);
+    engine.assign(3, 0, 0, Vec::new());
     engine.revoke(3);
     assert!(outputs(&mut engine, &log, 0..10).is_empty());
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use forewarn_models::Verdict;
 use forewarn_pipeline::Plan;
 use forewarn_pipeline::engine::Step;
+use forewarn_pipeline::unscored::Unscored;
 use polars::prelude::{
     Column, CsvWriter, DataFrame, DataType, ParquetWriter, SerWriter as _, TimeUnit,
 };
@@ -26,10 +27,25 @@ pub(super) struct ScoreTable {
     anomalous: Vec<Option<bool>>,
     rul: Vec<Option<f64>>,
     health: Vec<Option<f64>>,
+    unscored: Vec<Option<&'static str>>,
+    /// Only where a model scores windows.
+    windows: Option<WindowColumns>,
     /// Name, and share of the score, of every feature of an anomaly model.
     contributions: Vec<(String, Vec<Option<f32>>)>,
     /// By code: how many rows, and the first one.
     refused: BTreeMap<&'static str, (u64, u64)>,
+    /// Readings that came too late, and the first one.
+    late: (u64, u64),
+}
+
+/// What is known of the window of each row.
+#[derive(Default)]
+struct WindowColumns {
+    start: Vec<Option<i64>>,
+    end: Vec<Option<i64>>,
+    rows: Vec<Option<u32>>,
+    revision: Vec<Option<u32>>,
+    provisional: Vec<Option<bool>>,
 }
 
 impl ScoreTable {
@@ -61,53 +77,77 @@ impl ScoreTable {
             anomalous: Vec::new(),
             rul: Vec::new(),
             health: Vec::new(),
+            unscored: Vec::new(),
+            windows: plan
+                .views
+                .iter()
+                .any(|view| view.window.is_some())
+                .then(WindowColumns::default),
             contributions,
             refused: BTreeMap::new(),
+            late: (0, 0),
         }
     }
 
-    /// Appends a step's verdicts; its first message is row `first` of the file, counted from 0.
-    pub(super) fn append(&mut self, step: &Step<'_>, first: u64) {
+    /// Appends a step's results. Offsets are rows of the file, counted from 0; a window stands at its last
+    /// row.
+    pub(super) fn append(&mut self, step: &Step<'_>) {
         for refused in step.refused {
-            let row = first + u64::from(refused.message);
+            let first = (0, refused.offset as u64);
             self.refused
                 .entry(refused.refusal.code())
-                .or_insert((0, row))
+                .or_insert(first)
                 .0 += 1;
         }
-        for (planned, output) in step.plan.models.iter().zip(step.outputs) {
-            let contract = &planned.model.contract;
-            for (i, &row) in output.rows.iter().enumerate() {
-                let Some(verdict) = output.verdicts.get(i) else {
-                    continue;
-                };
-                let reading = row as usize;
-                self.row
-                    .push(first + u64::from(step.readings.message[reading]));
-                self.asset.push(step.asset(row).to_owned());
-                self.event_at.push(step.readings.event_at[reading]);
-                self.model.push(planned.model.name.clone());
-                self.version.push(planned.model.version);
-                self.task.push(contract.task.name());
-                self.push_verdict(&contract.features, verdict);
+        for late in step.late.chunk_by(|a, b| a.offset == b.offset) {
+            if self.late.0 == 0 {
+                self.late.1 = late[0].offset as u64;
             }
+            self.late.0 += 1;
+        }
+        for scored in step.results() {
+            let (head, model) = (scored.head, &scored.model.model);
+            self.row.push(head.offset as u64);
+            self.asset
+                .push(step.asset(head.slot, head.asset).to_owned());
+            let window = head.window();
+            self.event_at
+                .push(window.map_or(head.event_at, |window| window.end));
+            self.model.push(model.name.clone());
+            self.version.push(model.version);
+            self.task.push(model.contract.task.name());
+            if let Some(columns) = &mut self.windows {
+                columns.start.push(window.map(|window| window.start));
+                columns.end.push(window.map(|window| window.end));
+                columns.rows.push(window.map(|window| window.rows));
+                columns.revision.push(window.map(|window| window.revision));
+                columns
+                    .provisional
+                    .push(window.map(|window| window.provisional));
+            }
+            self.unscored
+                .push(scored.verdict.as_ref().err().map(Unscored::code));
+            self.push_verdict(&model.contract.features, scored.verdict.ok());
         }
     }
 
-    fn push_verdict(&mut self, features: &[String], verdict: Verdict<'_>) {
+    fn push_verdict(&mut self, features: &[String], verdict: Option<Verdict<'_>>) {
         let (anomaly, rul) = match verdict {
-            Verdict::Anomaly {
+            Some(Verdict::Anomaly {
                 score,
                 threshold,
                 contributions,
-            } => (Some((score, threshold, contributions)), None),
-            Verdict::Rul { value, health } => (None, Some((value, health))),
+            }) => (Some((score, threshold, contributions)), None),
+            Some(Verdict::Rul { value, health }) => (None, Some((value, health))),
+            None => (None, None),
         };
         self.score.push(anomaly.map(|(score, ..)| score));
         self.threshold
             .push(anomaly.map(|(_, threshold, _)| threshold));
-        self.confidence.push(verdict.confidence());
-        self.anomalous.push(anomaly.map(|_| verdict.anomalous()));
+        self.confidence
+            .push(verdict.and_then(|verdict| verdict.confidence()));
+        self.anomalous
+            .push(anomaly.and(verdict).map(|verdict| verdict.anomalous()));
         self.rul.push(rul.map(|(value, _)| value));
         self.health.push(rul.map(|(_, health)| health));
         for (name, column) in &mut self.contributions {
@@ -116,14 +156,23 @@ impl ScoreTable {
         }
     }
 
+    /// Readings that came too late for a view: how many, and the first one.
+    pub(super) fn late(&self) -> (u64, u64) {
+        self.late
+    }
+
     /// Refused rows by code: how many, and the first one.
     pub(super) fn refused(&self) -> BTreeMap<&'static str, (u64, u64)> {
         self.refused.clone()
     }
 
-    /// Writes the table; gives the number of predictions.
-    pub(super) fn write(self, path: &Path) -> Result<u64> {
+    /// Writes the table; gives the number of predictions, and of rows without a score.
+    pub(super) fn write(self, path: &Path) -> Result<(u64, u64)> {
         let rows = self.row.len();
+        let unscored = self.unscored.iter().flatten().count();
+        let time = |name: &str, micros: Vec<Option<i64>>| {
+            Column::new(name.into(), micros).cast(&DataType::Datetime(TimeUnit::Microseconds, None))
+        };
         let micros = Column::new("event_time".into(), self.event_at);
         let mut columns = vec![
             Column::new("row".into(), self.row),
@@ -138,7 +187,17 @@ impl ScoreTable {
             Column::new("anomalous".into(), self.anomalous),
             Column::new("rul".into(), self.rul),
             Column::new("health".into(), self.health),
+            Column::new("unscored".into(), self.unscored),
         ];
+        if let Some(windows) = self.windows {
+            columns.extend([
+                time("window_start", windows.start)?,
+                time("window_end", windows.end)?,
+                Column::new("window_rows".into(), windows.rows),
+                Column::new("revision".into(), windows.revision),
+                Column::new("provisional".into(), windows.provisional),
+            ]);
+        }
         for (name, shares) in self.contributions {
             columns.push(Column::new(format!("contribution.{name}").into(), shares));
         }
@@ -159,6 +218,6 @@ impl ScoreTable {
                 path.display()
             ),
         }
-        Ok(rows as u64)
+        Ok(((rows - unscored) as u64, unscored as u64))
     }
 }

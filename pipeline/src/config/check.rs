@@ -41,6 +41,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     }
     check_topics(config, reader);
     check_signals(config, reader);
+    super::check_time::check(config, reader);
     for (i, served) in config.models.serve.iter().enumerate() {
         let path = format!("models.serve[{i}]");
         if !config.views.contains_key(&served.view) {
@@ -73,10 +74,14 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
 }
 
 fn check_topics(config: &Config, reader: &mut Reader) {
+    let progress = config.progress_topic();
     let topics = [
         ("source.topic", &config.source.topic),
         ("sink.predictions", &config.sink.predictions),
         ("sink.dead-letters", &config.sink.dead_letters),
+        ("sink.late", &config.sink.late),
+        ("sink.status", &config.sink.status),
+        ("sink.progress", &progress),
     ];
     for (i, (path, topic)) in topics.iter().enumerate() {
         if topic.is_empty() && i > 0 {
@@ -103,6 +108,22 @@ fn check_signals(config: &Config, reader: &mut Reader) {
             "source.event-time",
             format!("uses field {field}, as {other} does"),
         );
+    }
+    let narrow = config.source.narrow.as_ref();
+    for field in narrow
+        .iter()
+        .flat_map(|names| [&names.signal, &names.value])
+    {
+        if let Some(other) = fields.insert(field, "source.narrow".into()) {
+            reader.problem(
+                "source.narrow",
+                format!("uses field {field}, as {other} does"),
+            );
+        }
+    }
+    if narrow.is_some() {
+        // The names of the signals are values of one field then, not fields beside the others.
+        fields.clear();
     }
     for signal in &config.signals {
         let path = format!("signals.{}", signal.name);

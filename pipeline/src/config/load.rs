@@ -12,8 +12,11 @@ use toml::{Table, Value};
 use super::check::check;
 use super::lines::{Lines, join, line_at, signal_order};
 use super::problem::Problems;
-use super::sections::{Delivery, Kafka, Models, Service, Sink, Source, View};
-use crate::signal::{Signal, SignalConfig};
+use super::sections::{
+    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Service, Sink, Source, StatusConfig,
+    View,
+};
+use crate::signal::{MissingPolicy, Signal, SignalConfig};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +27,11 @@ pub struct Config {
     pub source: Source,
     /// In the order of the file.
     pub signals: Vec<Signal>,
+    pub event_time: EventTimeConfig,
+    /// For narrow telemetry only.
+    pub align: Option<Align>,
+    pub statuses: BTreeMap<String, StatusConfig>,
+    pub limits: Limits,
     pub views: BTreeMap<String, View>,
     pub models: Models,
     pub sink: Sink,
@@ -76,11 +84,15 @@ impl Config {
             Ok(reader) => reader,
             Err(problems) => return (None, problems),
         };
-        let config = Config {
+        let mut config = Config {
             name: reader.name(),
             kafka: reader.section("kafka", false),
             source: reader.section("source", true),
             signals: reader.signals(),
+            event_time: reader.section("event-time", false),
+            align: reader.optional("align"),
+            statuses: reader.statuses(),
+            limits: reader.section("limits", false),
             views: reader.views(),
             models: reader.models(base),
             sink: reader.section("sink", false),
@@ -90,6 +102,12 @@ impl Config {
             file: file.to_owned(),
         };
         reader.unknown_sections();
+        // A message that carries one signal lacks all others: that is no fault.
+        if config.source.narrow.is_some() {
+            for signal in &mut config.signals {
+                signal.missing.get_or_insert(MissingPolicy::NoScore);
+            }
+        }
         check(&config, &mut reader);
         let Reader {
             problems, lines, ..
@@ -100,6 +118,12 @@ impl Config {
     /// Starts a list of problems found later, in the same file.
     pub fn problems(&self) -> Problems {
         Problems::new(&self.file)
+    }
+
+    /// Topic of the marks of quiet partitions.
+    pub fn progress_topic(&self) -> String {
+        let default = || format!("{}-progress", self.name);
+        self.sink.progress.clone().unwrap_or_else(default)
     }
 
     /// The line of a key path, where it is in the file.
@@ -169,6 +193,23 @@ impl Reader {
             }
             None => T::default(),
         }
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        let value = self.root.remove(key)?;
+        self.read(key, value)
+    }
+
+    fn statuses(&mut self) -> BTreeMap<String, StatusConfig> {
+        let Some(Value::Table(table)) = self.root.remove("status") else {
+            return BTreeMap::new();
+        };
+        table
+            .into_iter()
+            .filter_map(|(name, value)| {
+                Some((name.clone(), self.read(&format!("status.{name}"), value)?))
+            })
+            .collect()
     }
 
     /// Reads a value, setting keys that are at fault aside until the rest can be read.
@@ -268,7 +309,8 @@ impl Reader {
 
     fn unknown_sections(&mut self) {
         for key in std::mem::take(&mut self.root).keys() {
-            let known = "name, kafka, source, signals, views, models, sink, delivery, service";
+            let known = "name, kafka, source, signals, event-time, align, status, views, models, limits, sink, \
+                         delivery, service";
             self.problem(key, format!("is not known here; known are {known}"));
         }
     }

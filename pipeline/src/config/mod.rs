@@ -8,6 +8,7 @@
 //! Not here: whether the models fit the views. That needs the models: see [`crate::plan`].
 
 mod check;
+mod check_time;
 mod lines;
 mod load;
 mod problem;
@@ -16,6 +17,7 @@ mod sections;
 pub use load::Config;
 pub use problem::{Problem, Problems};
 pub use sections::{
-    AssetSource, Delivery, EventTime, Format, Guarantee, Kafka, Models, ServedModel, Service, Sink,
-    Source, Start, TimeUnit, View,
+    Align, AssetSource, Clock, Delivery, Duplicates, EventTime, EventTimeConfig, Format, Guarantee,
+    IdleTimeout, Kafka, Limits, Models, Narrow, ServedModel, Service, Sink, Source, Start,
+    StatusConfig, TimeUnit, View, Window,
 };

@@ -39,6 +39,11 @@ pub struct Source {
     /// Where the event time is: `"record"`, the record's timestamp, or `{ field = "time", unit = "ms" }`
     /// with unit `s`, `ms`, `us` or `rfc3339`. Default: the record.
     pub event_time: EventTime,
+    /// Where one message carries one signal, as MQTT and OPC UA gateways write it: the fields with the
+    /// signal's name and its value, `{ signal = "tag", value = "v" }`. Needs `[align]`, which makes rows of
+    /// them. A signal that is not declared is passed over and counted. Default: a message carries all
+    /// signals, each in its own field.
+    pub narrow: Option<Narrow>,
     /// Patterns of asset names, with `*` and `?`; a reading of any other asset is refused. Too narrow, and
     /// a new machine is not watched until it is added; its readings wait in the dead letter queue.
     /// Default: every asset is known.
@@ -63,6 +68,7 @@ impl Default for Source {
             format: Format::Json,
             asset: AssetSource::Key,
             event_time: EventTime::Record,
+            narrow: None,
             known_assets: Vec::new(),
             start: Start::Earliest,
             max_batch_messages: 8_192,
@@ -115,13 +121,228 @@ pub enum Start {
     Latest,
 }
 
+/// The fields of a message that carries one signal.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Narrow {
+    /// Field with the signal's name, compared with the `field` of each declared signal.
+    pub signal: String,
+    /// Field with its value.
+    pub value: String,
+}
+
+/// `[event-time]`: order, lateness and clocks.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct EventTimeConfig {
+    /// How far a reading may be behind the latest one of its partition and still be in time. The watermark
+    /// is the running maximum of event time minus this; what needs order (windows, sequences, held values)
+    /// waits until the watermark has passed. Too small: readings are late. Too large: scores are late.
+    /// Views over single readings without sequence never wait. Default: 0 s.
+    #[serde(with = "humantime_serde")]
+    pub out_of_orderness: Duration,
+    /// When a partition has had no record for this long, its watermark goes on at the speed of the wall
+    /// clock, so that the windows of a quiet partition close. Each such advance is written to
+    /// `sink.progress`, so that a replay closes them at the same point. `"never"` leaves them open.
+    /// Default: 30 s.
+    pub idle_timeout: IdleTimeout,
+    /// Farthest that an event time may be ahead of the record's timestamp; beyond, the reading is refused
+    /// and does not move the watermark. A device whose clock runs ahead by more than this would otherwise
+    /// close the windows of all others. Default: 5 min.
+    #[serde(with = "humantime_serde")]
+    pub max_ahead: Duration,
+    /// Farthest that an event time may be behind the record's timestamp. Default: any, so that history can
+    /// be fed.
+    #[serde(with = "humantime_serde")]
+    pub max_behind: Option<Duration>,
+    /// Other bounds for some assets; the first entry that matches counts.
+    pub clocks: Vec<Clock>,
+    /// A reading of an asset at an instant of which it has one already: `keep` both, or `drop` the one that
+    /// came later (at-least-once gateways). Default: keep.
+    pub duplicates: Duplicates,
+}
+
+impl Default for EventTimeConfig {
+    fn default() -> Self {
+        EventTimeConfig {
+            out_of_orderness: Duration::ZERO,
+            idle_timeout: IdleTimeout(Some(Duration::from_secs(30))),
+            max_ahead: Duration::from_secs(300),
+            max_behind: None,
+            clocks: Vec::new(),
+            duplicates: Duplicates::Keep,
+        }
+    }
+}
+
+/// A duration, or `"never"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleTimeout(pub Option<Duration>);
+
+impl<'de> Deserialize<'de> for IdleTimeout {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "never" {
+            return Ok(IdleTimeout(None));
+        }
+        humantime_serde::re::humantime::parse_duration(&text)
+            .map(|duration| IdleTimeout(Some(duration)))
+            .map_err(|error| {
+                serde::de::Error::custom(format!("{error}: write \"30s\" or \"never\""))
+            })
+    }
+}
+
+/// `[[event-time.clocks]]`: bounds for the clocks of some assets.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Clock {
+    /// Patterns of asset names, with `*` and `?`.
+    pub assets: Vec<String>,
+    /// As `event-time.max-ahead`. Default: that one.
+    #[serde(default, with = "humantime_serde")]
+    pub max_ahead: Option<Duration>,
+    /// As `event-time.max-behind`. Default: that one.
+    #[serde(default, with = "humantime_serde")]
+    pub max_behind: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duplicates {
+    Keep,
+    Drop,
+}
+
+/// `[align]`: rows out of messages that carry one signal each.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Align {
+    /// A row at every multiple of this period. One of `every` and `on` is required.
+    #[serde(default, with = "humantime_serde")]
+    pub every: Option<Duration>,
+    /// A row at every reading of this signal.
+    #[serde(default)]
+    pub on: Option<String>,
+    /// How old the last value of a signal may be to be carried into a row; an older one is missing. Too
+    /// small: rows with gaps. Too large: scores of what is no longer true. An asset whose values are all
+    /// older gets no rows. Required.
+    #[serde(with = "humantime_serde")]
+    pub max_age: Duration,
+}
+
+/// `[status.<name>]`: a condition over time, 1 while it holds and 0 while not; views may use it like a
+/// signal, and each change is published to `sink.status`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StatusConfig {
+    /// The signal watched by `unchanged-for`.
+    #[serde(default)]
+    pub signal: Option<String>,
+    /// Holds when the signal has stayed within `tolerance` for this long: stuck, or a flat line.
+    #[serde(default, with = "humantime_serde")]
+    pub unchanged_for: Option<Duration>,
+    /// How far the signal may move from the first value of the stretch. 0 is a stuck sensor, the sensor's
+    /// noise a flat line. Default: 0.
+    #[serde(default)]
+    pub tolerance: f64,
+    /// Holds when the asset has had no reading for this long, and until its next one. In a reading's own
+    /// features it says that the silence ended with this reading.
+    #[serde(default, with = "humantime_serde")]
+    pub silent_for: Option<Duration>,
+}
+
 /// `[views.<name>]`: a named set of features.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct View {
-    /// Expressions in polars' SQL dialect over the signals of one reading, each a signal's name or with a
-    /// name of its own: `"T24"`, `"T50 - T30 AS rise"`. `"*"` is every signal in the order of `[signals]`.
+    /// Expressions in polars' SQL dialect, each a signal's name or with a name of its own: `"T24"`,
+    /// `"T50 - T30 AS rise"`. Over single readings `"*"` is every signal in the order of `[signals]`. Over
+    /// windows they are aggregates, such as `"AVG(T24) AS mean"`; `event_time` is the seconds since the
+    /// window's start: `"COVAR_SAMP(T24, event_time) / VARIANCE(event_time) AS slope"`.
     pub features: Vec<String>,
+    /// Gathers readings in windows of event time. Default: every reading is a row of its own.
+    #[serde(default)]
+    pub window: Option<Window>,
+    /// Another view, whose rows are read instead of readings. A window's row belongs to the instant where
+    /// it ends. Default: the readings.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// How long after the watermark has passed its end a window still takes readings; each then publishes
+    /// a revision of the window's score. Its rows are kept that long. Default: 0 s.
+    #[serde(default, with = "humantime_serde")]
+    pub allowed_lateness: Duration,
+    /// Publishes provisional results of open windows at every multiple of this. Default: none.
+    #[serde(default, with = "humantime_serde")]
+    pub early_every: Option<Duration>,
+    /// Gathers revisions until the watermark passes a multiple of this. Default: each late reading is a
+    /// revision at once.
+    #[serde(default, with = "humantime_serde")]
+    pub revise_every: Option<Duration>,
+    /// Rows that a window needs to be scored; one with fewer says so instead. Default: 1.
+    #[serde(default)]
+    pub min_rows: Option<u32>,
+}
+
+/// Which rows of an asset belong together. Windows of time begin at multiples of their step since 1970,
+/// UTC; a window holds its start and not its end.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a window is one of { tumbling = \"1m\" }, \
+    { hopping = \"1m\", every = \"10s\" }, { session = \"30s\" }, { count = 100, every = 10 }"
+)]
+pub enum Window {
+    /// Side by side.
+    Tumbling {
+        #[serde(with = "humantime_serde")]
+        tumbling: Duration,
+    },
+    /// One at every multiple of `every`; they overlap. Flink calls it sliding.
+    Hopping {
+        #[serde(with = "humantime_serde")]
+        hopping: Duration,
+        #[serde(with = "humantime_serde")]
+        every: Duration,
+    },
+    /// Readings no further apart than this; the window ends that long after the last one.
+    Session {
+        #[serde(with = "humantime_serde")]
+        session: Duration,
+    },
+    /// The last `count` rows, at every `every`-th row. Default of `every`: `count`.
+    Count {
+        count: u32,
+        #[serde(default)]
+        every: Option<u32>,
+    },
+}
+
+/// `[limits]`: what state may grow to.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Most assets in one partition; a reading of one more is refused. It counts per partition because what
+    /// is refused must not depend on which other partitions a worker happens to own. Default: 1,000,000.
+    pub max_assets_per_partition: usize,
+    /// Most bytes of readings that one asset may keep waiting or in windows; a reading beyond is refused.
+    /// Default: 16 MiB.
+    pub max_bytes_per_asset: usize,
+    /// The state of an asset without a reading for this long (in event time) is forgotten; should it come
+    /// back it begins anew. Default: never.
+    #[serde(with = "humantime_serde")]
+    pub evict_after: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_assets_per_partition: 1_000_000,
+            max_bytes_per_asset: 16 << 20,
+            evict_after: None,
+        }
+    }
 }
 
 /// `[models]`: which models score, and where they are.
@@ -158,6 +379,13 @@ pub struct Sink {
     pub predictions: String,
     /// Topic for refused messages, byte for byte. Default: `dead-letters`.
     pub dead_letters: String,
+    /// Topic for readings that came after their windows, byte for byte. Default: `late-readings`.
+    pub late: String,
+    /// Topic for changes of `[status]`. Default: `status`.
+    pub status: String,
+    /// Topic for advances of the watermark in quiet partitions; it needs as many partitions as the input.
+    /// Default: the pipeline's name with `-progress`.
+    pub progress: Option<String>,
 }
 
 impl Default for Sink {
@@ -165,6 +393,9 @@ impl Default for Sink {
         Sink {
             predictions: "predictions".into(),
             dead_letters: "dead-letters".into(),
+            late: "late-readings".into(),
+            status: "status".into(),
+            progress: None,
         }
     }
 }

@@ -12,19 +12,19 @@ use hashbrown::HashMap;
 use serde::Deserializer as _;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::row::{Acceptance, Place, Row};
+use super::row::{Acceptance, Decoded, Place, Row};
 use super::time;
 use crate::config::{AssetSource, Config, EventTime, TimeUnit};
 use crate::message::{Message, MessageIndex};
-use crate::reading::Readings;
 use crate::refusal::{Refusal, Refused};
-use crate::state::Partitions;
 
 /// Decodes JSON messages into readings.
 #[derive(Debug)]
 pub struct JsonDecoder {
     acceptance: Acceptance,
     fields: HashMap<String, Field>,
+    /// Signals by the name that narrow messages give them.
+    narrow: Option<HashMap<String, usize>>,
     asset: AssetSource,
     event_time: EventTime,
     max_bytes: usize,
@@ -37,13 +37,23 @@ enum Field {
     Signal(usize),
     Asset,
     Time(TimeUnit),
+    /// The name of the one signal of a narrow message, and its value.
+    Name,
+    Value,
 }
 
 impl JsonDecoder {
     pub fn new(config: &Config) -> Self {
         let mut fields = HashMap::new();
-        for (i, signal) in config.signals.iter().enumerate() {
-            fields.insert(signal.field.clone(), Field::Signal(i));
+        let signals = config.signals.iter().enumerate();
+        let signals = signals.map(|(i, signal)| (signal.field.clone(), i));
+        let narrow = config.source.narrow.as_ref().map(|names| {
+            fields.insert(names.signal.clone(), Field::Name);
+            fields.insert(names.value.clone(), Field::Value);
+            signals.clone().collect()
+        });
+        if narrow.is_none() {
+            fields.extend(signals.map(|(field, i)| (field, Field::Signal(i))));
         }
         if let AssetSource::Field { field } = &config.source.asset {
             fields.insert(field.clone(), Field::Asset);
@@ -54,6 +64,7 @@ impl JsonDecoder {
         JsonDecoder {
             acceptance: Acceptance::new(config),
             fields,
+            narrow,
             asset: config.source.asset.clone(),
             event_time: config.source.event_time.clone(),
             max_bytes: config.source.max_message_bytes,
@@ -61,49 +72,54 @@ impl JsonDecoder {
         }
     }
 
-    /// Decodes a batch: accepted readings are appended to `readings`, the others to `refused`. Messages of
-    /// partitions that are not owned, or that the state already includes, are skipped.
+    /// Decodes a batch from its message `begin` on: accepted readings become rows, the others are refused.
+    /// Messages of partitions that are not owned, or that the state already includes, are skipped. Gives the
+    /// message to go on with, which is not the end when assets are to be evicted first.
     pub fn decode(
         &mut self,
         messages: &[Message<'_>],
-        partitions: &mut Partitions,
-        readings: &mut Readings,
-        refused: &mut Vec<Refused>,
-    ) {
-        for (index, message) in messages.iter().enumerate() {
-            let Some(slot) = partitions.slot(message.partition) else {
+        begin: usize,
+        to: &mut Decoded<'_>,
+    ) -> usize {
+        for (index, message) in messages.iter().enumerate().skip(begin) {
+            let Some(slot) = to.partitions.slot(message.partition) else {
                 continue;
             };
-            let state = partitions.state(slot);
+            let state = to.partitions.state(slot);
             if message.offset < state.next_offset {
                 continue;
             }
             state.next_offset = message.offset + 1;
             let publish = message.offset >= state.publish_from;
-            let index = index as MessageIndex;
             let place = Place {
-                message: index,
+                message: index as MessageIndex,
                 slot,
                 offset: message.offset,
+                ingested: message.timestamp,
             };
-            let decoded = self.decode_one(message, place, partitions, readings);
+            let decoded = self.decode_one(message, place, to);
             if let Err(refusal) = decoded
                 && publish
             {
-                refused.push(Refused {
-                    message: index,
+                to.refused.push(Refused {
+                    message: Some(place.message),
+                    partition: message.partition,
+                    offset: message.offset,
                     refusal,
                 });
             }
+            if self.acceptance.must_evict(to.partitions, slot) {
+                return index + 1;
+            }
         }
+        messages.len()
     }
 
     fn decode_one(
         &mut self,
         message: &Message<'_>,
         place: Place,
-        partitions: &mut Partitions,
-        readings: &mut Readings,
+        to: &mut Decoded<'_>,
     ) -> Result<(), Refusal> {
         let payload = message.payload.ok_or(Refusal::EmptyPayload)?;
         if payload.len() > self.max_bytes {
@@ -117,11 +133,14 @@ impl JsonDecoder {
         })?;
         self.row.reset(self.acceptance.signals.len());
         self.parse(text)?;
+        if !self.resolve_narrow()? {
+            *to.ignored += 1;
+            return Ok(());
+        }
+        let asset = self.row.asset.take();
         let asset = match &self.asset {
             AssetSource::Key => asset_of_key(message.key)?,
-            AssetSource::Field { field } => self
-                .row
-                .asset
+            AssetSource::Field { field } => asset
                 .as_deref()
                 .filter(|asset| !asset.is_empty())
                 .ok_or_else(|| Refusal::MissingAsset {
@@ -137,7 +156,29 @@ impl JsonDecoder {
             }
         };
         self.acceptance
-            .accept(&self.row, asset, event_at, place, partitions, readings)
+            .accept(&mut self.row, asset, event_at, place, to)
+    }
+
+    /// Puts the value of a narrow message into its signal's place; false when the signal is not declared.
+    fn resolve_narrow(&mut self) -> Result<bool, Refusal> {
+        let Some(signals) = &self.narrow else {
+            return Ok(true);
+        };
+        let missing = |field: Field| Refusal::MissingField {
+            field: field_name(&self.fields, field),
+        };
+        let name = self
+            .row
+            .signal
+            .as_ref()
+            .ok_or_else(|| missing(Field::Name))?;
+        let Some(&signal) = signals.get(name) else {
+            return Ok(false);
+        };
+        let value = self.row.value.ok_or_else(|| missing(Field::Value))?;
+        self.row.values[signal] = self.acceptance.signals[signal].accept(value)?;
+        self.row.seen[signal] = true;
+        Ok(true)
     }
 
     /// Fills `row` from the object in `text`.
@@ -228,6 +269,8 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
                 Field::Signal(i) => store_signal(self.row, self.signals, i, &value),
                 Field::Asset => store_asset(self.row, &value),
                 Field::Time(unit) => store_time(self.row, unit, &value),
+                Field::Name => store_name(self.row, &value),
+                Field::Value => store_value(self.row, &value),
             };
             if let Err(refusal) = stored {
                 let refusal = self.named(field, refusal);
@@ -263,10 +306,7 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
 impl ObjectVisitor<'_> {
     /// Puts the field's name, which the storing functions do not know, into the refusal.
     fn named(&self, field: Field, refusal: Refusal) -> Refusal {
-        let name = || {
-            let found = self.fields.iter().find(|(_, other)| **other == field);
-            found.map(|(name, _)| name.clone()).unwrap_or_default()
-        };
+        let name = || field_name(self.fields, field);
         match refusal {
             Refusal::DuplicateField { .. } => Refusal::DuplicateField { field: name() },
             Refusal::WrongType {
@@ -279,6 +319,11 @@ impl ObjectVisitor<'_> {
             other => other,
         }
     }
+}
+
+fn field_name(fields: &HashMap<String, Field>, field: Field) -> String {
+    let found = fields.iter().find(|(_, other)| **other == field);
+    found.map(|(name, _)| name.clone()).unwrap_or_default()
 }
 
 fn duplicate() -> Refusal {
@@ -342,6 +387,30 @@ fn store_time(row: &mut Row, unit: TimeUnit, value: &Scalar<'_>) -> Result<(), R
         Scalar::Null => None,
         other => return Err(wrong_type("a time", other)),
     };
+    Ok(())
+}
+
+fn store_name(row: &mut Row, value: &Scalar<'_>) -> Result<(), Refusal> {
+    if row.signal.is_some() {
+        return Err(duplicate());
+    }
+    match value {
+        Scalar::Text(text) => row.signal = Some(text.to_string()),
+        Scalar::Null => {}
+        other => return Err(wrong_type("text", other)),
+    }
+    Ok(())
+}
+
+fn store_value(row: &mut Row, value: &Scalar<'_>) -> Result<(), Refusal> {
+    if row.value.is_some() {
+        return Err(duplicate());
+    }
+    match value {
+        Scalar::Number(number) => row.value = Some(*number),
+        Scalar::Null => {}
+        other => return Err(wrong_type("a number", other)),
+    }
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::state::{Assets, PartitionState};
+use crate::rows::Rows;
+use crate::state::{PartitionState, Partitions};
+use crate::watermark::Watermark;
 
 const CONFIG: &str = r#"
 name = "test"
@@ -28,33 +30,42 @@ fn config() -> Config {
 
 fn partitions() -> Partitions {
     let mut partitions = Partitions::default();
-    partitions.insert(PartitionState {
-        partition: 0,
-        next_offset: 0,
-        publish_from: 0,
-        assets: Assets::default(),
-        sequences: Vec::new(),
-    });
+    let watermark = Watermark::new(0, Vec::new());
+    partitions.insert(PartitionState::new(0, 0, 0, watermark));
     partitions
 }
 
+fn decode_all(
+    config: &Config,
+    messages: &[Message<'_>],
+    partitions: &mut Partitions,
+) -> (Rows, Vec<Refused>) {
+    let (mut rows, mut refused) = (Rows::new(2), Vec::new());
+    let mut to = Decoded {
+        partitions,
+        rows: &mut rows,
+        refused: &mut refused,
+        ignored: &mut 0,
+    };
+    let read = JsonDecoder::new(config).decode(messages, 0, &mut to);
+    assert_eq!(read, messages.len());
+    (rows, refused)
+}
+
 /// Decodes one message with the key `pump-1`.
-fn decode(payload: &[u8]) -> Result<Readings, Refusal> {
+fn decode(payload: &[u8]) -> Result<Rows, Refusal> {
     decode_with(Some(b"pump-1"), Some(payload))
 }
 
-fn decode_with(key: Option<&[u8]>, payload: Option<&[u8]>) -> Result<Readings, Refusal> {
+fn decode_with(key: Option<&[u8]>, payload: Option<&[u8]>) -> Result<Rows, Refusal> {
     let message = Message {
         partition: 0,
         offset: 0,
-        timestamp: Some(1),
+        timestamp: Some(1_800_000_000_000),
         key,
         payload,
     };
-    let mut readings = Readings::new(2);
-    let mut refused = Vec::new();
-    let mut decoder = JsonDecoder::new(&config());
-    decoder.decode(&[message], &mut partitions(), &mut readings, &mut refused);
+    let (readings, mut refused) = decode_all(&config(), &[message], &mut partitions());
     match refused.pop() {
         Some(refused) => {
             assert!(readings.is_empty(), "a refused message must leave nothing");
@@ -68,8 +79,8 @@ fn decode_with(key: Option<&[u8]>, payload: Option<&[u8]>) -> Result<Readings, R
 fn fields_may_come_in_any_order_with_others_between() {
     let payload = br#" {"b":-0.1,"x":[{"a":"no"}],"time":1567606196,"a":1e1,"note":"caf\u00e9"} "#;
     let readings = decode(payload).unwrap();
-    assert_eq!(readings.signals, [[10.0], [-0.1]]);
-    assert_eq!(readings.event_at, [1_567_606_196_000_000]);
+    assert_eq!(readings.columns, [[10.0], [-0.1]]);
+    assert_eq!(readings.heads[0].event_at, 1_567_606_196_000_000);
 }
 
 #[test]
@@ -84,7 +95,7 @@ fn numbers_are_the_nearest_double() {
         let payload = format!(r#"{{"time":1,"a":0,"b":{text}}}"#);
         let readings = decode(payload.as_bytes()).unwrap();
         assert_eq!(
-            readings.signals[1][0].to_bits(),
+            readings.columns[1][0].to_bits(),
             text.parse::<f64>().unwrap().to_bits(),
             "{text}"
         );
@@ -175,12 +186,12 @@ fn a_refused_message_makes_no_asset_known_and_spares_its_neighbours() {
         message(1, b"pump-2", b"{\"time\":1}"),
         message(2, b"pump-3", good),
     ];
-    let (mut readings, mut refused) = (Readings::new(2), Vec::new());
     let mut partitions = partitions();
-    JsonDecoder::new(&config()).decode(&batch, &mut partitions, &mut readings, &mut refused);
-    assert_eq!(readings.offset, [0, 2]);
+    let (readings, refused) = decode_all(&config(), &batch, &mut partitions);
+    let offsets: Vec<i64> = readings.heads.iter().map(|head| head.offset).collect();
+    assert_eq!(offsets, [0, 2]);
     assert_eq!(refused.len(), 1);
-    assert_eq!(refused[0].message, 1);
+    assert_eq!(refused[0].message, Some(1));
     assert_eq!(partitions.state(0).assets.len(), 2);
     assert_eq!(partitions.state(0).next_offset, 3);
 }
@@ -194,14 +205,68 @@ fn a_record_that_comes_again_is_not_read_again() {
         key: Some(b"pump-1"),
         payload: Some(br#"{"time":1,"a":1,"b":2}"#),
     };
-    let (mut readings, mut refused) = (Readings::new(2), Vec::new());
-    let mut partitions = partitions();
-    let mut decoder = JsonDecoder::new(&config());
-    decoder.decode(
-        &[message, message],
-        &mut partitions,
-        &mut readings,
-        &mut refused,
-    );
+    let (readings, _) = decode_all(&config(), &[message, message], &mut partitions());
     assert_eq!(readings.len(), 1);
+}
+
+#[test]
+fn what_a_missing_signal_is_replaced_with_is_declared() {
+    let text = CONFIG.replace("b = {}", "b = { missing = { fill = 7 } }");
+    let config = Config::parse("test.toml", &text, Path::new(".")).unwrap();
+    let message = |offset, payload: &'static [u8]| Message {
+        partition: 0,
+        offset,
+        timestamp: None,
+        key: Some(b"pump-1"),
+        payload: Some(payload),
+    };
+    let batch = [
+        message(0, br#"{"time":1,"a":1}"#),
+        message(1, br#"{"time":1,"b":1}"#),
+    ];
+    let (rows, refused) = decode_all(&config, &batch, &mut partitions());
+    assert_eq!(rows.columns, [[1.0], [7.0]]);
+    assert_eq!(refused[0].refusal.code(), "missing-signal");
+}
+
+#[test]
+fn a_narrow_message_carries_one_signal() {
+    let narrow = "narrow = { signal = \"tag\", value = \"v\" }\nmax-message-bytes";
+    let text = CONFIG.replace("max-message-bytes", narrow)
+        + "[align]\nevery = \"1s\"\nmax-age = \"10s\"\n";
+    let config = Config::parse("test.toml", &text, Path::new(".")).unwrap();
+    let payloads: [&[u8]; 6] = [
+        br#"{"time":1,"v":1.5,"tag":"b"}"#,
+        br#"{"time":1,"v":11,"tag":"a"}"#,
+        br#"{"time":1,"v":11,"tag":"other"}"#,
+        br#"{"time":1,"tag":"a"}"#,
+        br#"{"time":1,"v":1}"#,
+        br#"{"time":1,"v":"1","tag":"a"}"#,
+    ];
+    let batch: Vec<Message<'_>> = (0..)
+        .zip(payloads)
+        .map(|(offset, payload)| Message {
+            partition: 0,
+            offset,
+            timestamp: None,
+            key: Some(b"pump-1"),
+            payload: Some(payload),
+        })
+        .collect();
+    let (rows, refused) = decode_all(&config, &batch, &mut partitions());
+    assert_eq!(rows.len(), 1);
+    assert!(rows.columns[0][0].is_nan() && rows.columns[1][0] == 1.5);
+    let codes: Vec<&str> = refused
+        .iter()
+        .map(|refused| refused.refusal.code())
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            "out-of-range",
+            "missing-field",
+            "missing-field",
+            "wrong-type"
+        ]
+    );
 }

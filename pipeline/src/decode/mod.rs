@@ -2,9 +2,9 @@
 //! rules, so a reading is refused for the same reasons whatever it came in.
 //!
 //! ```text
-//!   message ─ json.rs ─┐
-//!                      ├→ RowBuilder: asset known? time valid? every signal there and in range? → Readings
-//!   table row ─ table.rs┘                                   └→ Refused (with its reason)
+//!   message ── json.rs ──┐
+//!                        ├→ row.rs: asset known? signals there and in range? clock right? → Rows
+//!   table row ─ table.rs ┘                                   └→ Refused (with its reason)
 //! ```
 
 mod json;
@@ -13,5 +13,5 @@ mod table;
 mod time;
 
 pub use json::JsonDecoder;
-pub use row::Acceptance;
+pub use row::Decoded;
 pub use table::{TableDecoder, TableError};

@@ -2,18 +2,35 @@
 
 use wildmatch::WildMatch;
 
-use crate::config::Config;
+use crate::clocks::Clocks;
+use crate::config::{Config, EventTime};
 use crate::message::MessageIndex;
-use crate::reading::{ReadingHead, Readings};
-use crate::refusal::Refusal;
-use crate::signal::Signal;
+use crate::refusal::{Refusal, Refused};
+use crate::rows::{Head, Origin, Rows};
+use crate::signal::{MissingPolicy, Signal};
 use crate::state::Partitions;
 
 /// What a reading must be to be accepted.
 #[derive(Debug)]
-pub struct Acceptance {
-    pub(super) signals: Vec<Signal>,
+pub(super) struct Acceptance {
+    pub signals: Vec<Signal>,
     known_assets: Vec<WildMatch>,
+    /// `None` where event time is the record's timestamp itself.
+    clocks: Option<Clocks>,
+    /// A message carries one signal: the others are not missing.
+    narrow: bool,
+    max_assets: usize,
+    evicts: bool,
+}
+
+/// Where a batch is decoded to.
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    pub partitions: &'a mut Partitions,
+    pub rows: &'a mut Rows,
+    pub refused: &'a mut Vec<Refused>,
+    /// Narrow messages whose signal is not declared.
+    pub ignored: &'a mut u64,
 }
 
 /// A row while its values come in.
@@ -24,6 +41,9 @@ pub(super) struct Row {
     pub seen: Vec<bool>,
     pub asset: Option<String>,
     pub event_at: Option<i64>,
+    /// The signal's name and value of a narrow message.
+    pub signal: Option<String>,
+    pub value: Option<f64>,
 }
 
 impl Row {
@@ -34,6 +54,8 @@ impl Row {
         self.seen.resize(signals, false);
         self.asset = None;
         self.event_at = None;
+        self.signal = None;
+        self.value = None;
     }
 }
 
@@ -43,55 +65,88 @@ pub(super) struct Place {
     pub message: MessageIndex,
     pub slot: u32,
     pub offset: i64,
+    /// The record's timestamp in milliseconds.
+    pub ingested: Option<i64>,
 }
 
 impl Acceptance {
     pub fn new(config: &Config) -> Self {
+        let source = &config.source;
         Acceptance {
             signals: config.signals.clone(),
-            known_assets: config
-                .source
+            known_assets: source
                 .known_assets
                 .iter()
                 .map(|p| WildMatch::new(p))
                 .collect(),
+            clocks: (source.event_time != EventTime::Record)
+                .then(|| Clocks::new(&config.event_time)),
+            narrow: source.narrow.is_some(),
+            max_assets: config.limits.max_assets_per_partition,
+            evicts: config.limits.evict_after.is_some(),
         }
     }
 
     /// Turns a complete row into a reading.
-    pub(super) fn accept(
+    pub fn accept(
         &self,
-        row: &Row,
+        row: &mut Row,
         asset: &str,
         event_at: i64,
         place: Place,
-        partitions: &mut Partitions,
-        readings: &mut Readings,
+        to: &mut Decoded<'_>,
     ) -> Result<(), Refusal> {
         if !self.known_assets.is_empty() && !self.known_assets.iter().any(|p| p.matches(asset)) {
             return Err(Refusal::UnknownAsset {
                 asset: asset.to_owned(),
             });
         }
-        for ((signal, value), seen) in self.signals.iter().zip(&row.values).zip(&row.seen) {
-            if !seen {
-                return Err(Refusal::MissingSignal {
-                    signal: signal.name.clone(),
-                    field: signal.field.clone(),
-                });
-            }
-            signal.accept(*value)?;
+        let values = row.values.iter_mut().zip(&row.seen);
+        for (signal, (value, seen)) in self.signals.iter().zip(values) {
+            *value = match (seen, signal.missing()) {
+                (true, _) => signal.accept(*value)?,
+                (false, MissingPolicy::Refuse) if !self.narrow => {
+                    return Err(Refusal::MissingSignal {
+                        signal: signal.name.clone(),
+                        field: signal.field.clone(),
+                    });
+                }
+                (false, MissingPolicy::Fill(value)) if !self.narrow => value,
+                (false, _) => f64::NAN,
+            };
         }
-        // The asset gets its number last: a refused reading must not make an asset known.
-        let asset = partitions.state(place.slot).assets.intern(asset);
-        let head = ReadingHead {
-            message: place.message,
-            partition: place.slot,
-            offset: place.offset,
-            asset,
-            event_at,
+        if let Some(clocks) = &self.clocks {
+            clocks.judge(asset, event_at, place.ingested)?;
+        }
+        // Last, because a refused reading must not make an asset known, nor move the watermark.
+        let state = to.partitions.state(place.slot);
+        let Some(number) = state.assets.intern(asset, self.max_assets) else {
+            return Err(Refusal::TooManyAssets {
+                asset: asset.to_owned(),
+                max: self.max_assets,
+            });
         };
-        readings.push(head, &row.values);
+        state.assets.seen(number, event_at);
+        let publish = place.offset >= state.publish_from;
+        let head = Head {
+            slot: place.slot,
+            asset: number,
+            event_at,
+            first_offset: place.offset,
+            offset: place.offset,
+            message: Some(place.message),
+            release: state.watermark.observe(place.offset, event_at, publish),
+            publish,
+            origin: Origin::Reading,
+        };
+        to.rows.push(head, &row.values);
         Ok(())
+    }
+
+    /// Must the engine evict idle assets before it reads on? It does so at the record that makes it due, not
+    /// at the end of a batch.
+    pub fn must_evict(&self, partitions: &mut Partitions, slot: u32) -> bool {
+        let state = partitions.state(slot);
+        self.evicts && state.watermark.at() >= state.next_eviction && !state.assets.is_empty()
     }
 }

@@ -5,13 +5,11 @@
 
 use polars::prelude::*;
 
-use super::row::{Acceptance, Place, Row};
+use super::row::{Acceptance, Decoded, Place, Row};
 use super::time;
-use crate::config::{AssetSource, Config, EventTime, TimeUnit as Unit};
+use crate::config::{AssetSource, Config, EventTime, Narrow, TimeUnit as Unit};
 use crate::message::MessageIndex;
-use crate::reading::Readings;
 use crate::refusal::{Refusal, Refused};
-use crate::state::Partitions;
 
 /// Column of the asset's name where messages have it in their key.
 pub const ASSET_COLUMN: &str = "asset";
@@ -43,7 +41,16 @@ pub struct TableDecoder {
     asset: String,
     time: String,
     unit: Unit,
+    narrow: Option<Narrow>,
     row: Row,
+}
+
+/// The values of a table.
+enum Values {
+    /// A column per signal.
+    Wide(Vec<Column>),
+    /// A column with the signals' names and one with their values.
+    Narrow(Column, Column),
 }
 
 impl TableDecoder {
@@ -61,75 +68,105 @@ impl TableDecoder {
             asset,
             time,
             unit,
+            narrow: config.source.narrow.clone(),
             row: Row::default(),
         }
     }
 
-    /// Decodes all rows of `frame` as records of the partition in `slot`, the first one having `offset`.
+    /// Decodes rows of `frame` from `begin` on as records of the partition in `slot`, the first row of the
+    /// frame having `offset`. Gives the row to go on with, which is not the end when assets are to be evicted
+    /// first.
     ///
     /// # Errors
     /// When columns are missing or of a type that can't be read; single values are refused instead.
     pub fn decode(
         &mut self,
         frame: &DataFrame,
-        slot: u32,
-        offset: i64,
-        partitions: &mut Partitions,
-        readings: &mut Readings,
-        refused: &mut Vec<Refused>,
-    ) -> Result<(), TableError> {
+        begin: usize,
+        (slot, offset): (u32, i64),
+        to: &mut Decoded<'_>,
+    ) -> Result<usize, TableError> {
         self.require_columns(frame)?;
-        let columns: Vec<Column> = self
-            .acceptance
-            .signals
-            .iter()
-            .map(|signal| numbers(frame.column(&signal.field)?))
-            .collect::<Result<_, _>>()?;
-        let signals: Vec<&Float64Chunked> = columns
-            .iter()
-            .map(|column| column.f64())
-            .collect::<Result<_, _>>()?;
+        let values = self.values(frame)?;
         let assets = frame.column(&self.asset)?.cast(&DataType::String)?;
         let assets = assets.str()?;
         let times = Times::of(frame.column(&self.time)?, self.unit)?;
-        for index in 0..frame.height() {
+        for index in begin..frame.height() {
             let place = Place {
                 message: index as MessageIndex,
                 slot,
                 offset: offset + index as i64,
+                ingested: None,
             };
-            partitions.state(slot).next_offset = place.offset + 1;
-            self.row.reset(signals.len());
-            for (i, column) in signals.iter().enumerate() {
-                if let Some(value) = column.get(index) {
-                    self.row.values[i] = value;
-                    self.row.seen[i] = true;
-                }
+            to.partitions.state(slot).next_offset = place.offset + 1;
+            self.row.reset(self.acceptance.signals.len());
+            if !self.read(&values, index)? {
+                *to.ignored += 1;
+                continue;
             }
-            let decoded = self.decode_one(
-                assets.get(index),
-                times.get(index),
-                place,
-                partitions,
-                readings,
-            );
+            let decoded = self.decode_one(assets.get(index), times.get(index), place, to);
             if let Err(refusal) = decoded {
-                refused.push(Refused {
-                    message: place.message,
+                let partition = to.partitions.state(slot).partition;
+                to.refused.push(Refused {
+                    message: Some(place.message),
+                    partition,
+                    offset: place.offset,
                     refusal,
                 });
             }
+            if self.acceptance.must_evict(to.partitions, slot) {
+                return Ok(index + 1);
+            }
         }
-        Ok(())
+        Ok(frame.height())
+    }
+
+    fn values(&self, frame: &DataFrame) -> Result<Values, TableError> {
+        if let Some(narrow) = &self.narrow {
+            let names = frame.column(&narrow.signal)?.cast(&DataType::String)?;
+            return Ok(Values::Narrow(
+                names,
+                numbers(frame.column(&narrow.value)?)?,
+            ));
+        }
+        let signals = self.acceptance.signals.iter();
+        let columns = signals.map(|signal| numbers(frame.column(&signal.field)?));
+        Ok(Values::Wide(columns.collect::<Result<_, _>>()?))
+    }
+
+    /// Reads a row's values; false when its signal is not declared.
+    fn read(&mut self, values: &Values, index: usize) -> Result<bool, TableError> {
+        match values {
+            Values::Wide(columns) => {
+                for (i, column) in columns.iter().enumerate() {
+                    if let Some(value) = column.f64()?.get(index) {
+                        self.row.values[i] = value;
+                        self.row.seen[i] = true;
+                    }
+                }
+                Ok(true)
+            }
+            Values::Narrow(names, values) => {
+                let name = names.str()?.get(index).unwrap_or_default();
+                let mut signals = self.acceptance.signals.iter();
+                let Some(signal) = signals.position(|signal| signal.field == name) else {
+                    return Ok(false);
+                };
+                if let Some(value) = values.f64()?.get(index) {
+                    self.row.values[signal] = value;
+                    self.row.seen[signal] = true;
+                }
+                Ok(true)
+            }
+        }
     }
 
     fn decode_one(
-        &self,
+        &mut self,
         asset: Option<&str>,
         time: Result<Option<i64>, Refusal>,
         place: Place,
-        partitions: &mut Partitions,
-        readings: &mut Readings,
+        to: &mut Decoded<'_>,
     ) -> Result<(), Refusal> {
         let asset =
             asset
@@ -141,7 +178,7 @@ impl TableDecoder {
             field: self.time.clone(),
         })?;
         self.acceptance
-            .accept(&self.row, asset, event_at, place, partitions, readings)
+            .accept(&mut self.row, asset, event_at, place, to)
     }
 
     fn require_columns(&self, frame: &DataFrame) -> Result<(), TableError> {
@@ -150,10 +187,18 @@ impl TableDecoder {
             .iter()
             .map(std::string::ToString::to_string)
             .collect();
-        let signals = self.acceptance.signals.iter().map(|signal| &signal.field);
+        let fields: Vec<&String> = match &self.narrow {
+            Some(narrow) => vec![&narrow.signal, &narrow.value],
+            None => self
+                .acceptance
+                .signals
+                .iter()
+                .map(|signal| &signal.field)
+                .collect(),
+        };
         let missing: Vec<String> = [&self.asset, &self.time]
             .into_iter()
-            .chain(signals)
+            .chain(fields)
             .filter(|name| !present.contains(name))
             .cloned()
             .collect();

@@ -7,12 +7,17 @@
 //!                 handled between two batches
 //! ```
 //!
+//! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `progress.rs`
+//! reads back where that was done.
+//!
 //! Invariants:
 //! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
 //! - every client configuration comes from [`client::config`].
 
 pub mod client;
 pub mod deliveries;
+mod idle;
+mod progress;
 pub mod reader;
 mod sink;
 mod source;

@@ -21,7 +21,7 @@ use super::client;
 use super::deliveries::{Deliveries, Failed};
 use crate::config::{Config, Guarantee};
 use crate::engine::Disposition;
-use crate::publish::{DeadLetterRecord, PredictionRecord, Publisher};
+use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
 
 /// How long brokers may take for one step of a transaction.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -93,9 +93,17 @@ fn fenced(code: RDKafkaErrorCode) -> bool {
 pub struct Sink {
     producer: BaseProducer<Deliveries>,
     guarantee: Guarantee,
-    predictions: Arc<str>,
-    dead_letters: Arc<str>,
+    topics: Arc<Topics>,
     in_transaction: bool,
+}
+
+#[derive(Debug)]
+struct Topics {
+    predictions: String,
+    dead_letters: String,
+    late: String,
+    status: String,
+    progress: String,
 }
 
 impl Sink {
@@ -115,8 +123,13 @@ impl Sink {
         Ok(Sink {
             producer,
             guarantee,
-            predictions: config.sink.predictions.as_str().into(),
-            dead_letters: config.sink.dead_letters.as_str().into(),
+            topics: Arc::new(Topics {
+                predictions: config.sink.predictions.clone(),
+                dead_letters: config.sink.dead_letters.clone(),
+                late: config.sink.late.clone(),
+                status: config.sink.status.clone(),
+                progress: config.progress_topic(),
+            }),
             in_transaction: false,
         })
     }
@@ -129,6 +142,11 @@ impl Sink {
         Ok(())
     }
 
+    /// Was anything sent since the last commit?
+    pub fn has_uncommitted(&self) -> bool {
+        self.in_transaction || self.producer.in_flight_count() > 0
+    }
+
     /// Commits everything sent, with the offsets.
     pub fn commit<C: ConsumerContext>(
         &mut self,
@@ -138,6 +156,7 @@ impl Sink {
         self.begin().map_err(SinkError::Commit)?;
         self.wait_until_acknowledged()?;
         match self.guarantee {
+            Guarantee::AtLeastOnce if offsets.count() == 0 => Ok(()),
             Guarantee::AtLeastOnce => consumer
                 .commit(offsets, CommitMode::Sync)
                 .map_err(SinkError::Commit),
@@ -159,10 +178,13 @@ impl Sink {
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<(), KafkaError> {
-        again_while_retriable(|| {
-            self.producer
-                .send_offsets_to_transaction(offsets, group, ANSWER)
-        })?;
+        // Without new offsets, what a quiet partition caused is committed alone.
+        if offsets.count() > 0 {
+            again_while_retriable(|| {
+                self.producer
+                    .send_offsets_to_transaction(offsets, group, ANSWER)
+            })?;
+        }
         again_while_retriable(|| self.producer.commit_transaction(ANSWER))
     }
 
@@ -254,43 +276,63 @@ pub struct BatchPublisher<'s, 'b> {
 pub struct Counts {
     pub predictions: u64,
     pub anomalous: u64,
+    pub late: u64,
+    pub status_changes: u64,
+    pub unscored: Vec<&'static str>,
     pub refused: Vec<&'static str>,
 }
 
 impl Publisher for BatchPublisher<'_, '_> {
     type Error = SinkError;
 
-    fn prediction(&mut self, record: &PredictionRecord<'_>) -> Result<(), SinkError> {
-        self.counts.predictions += 1;
-        self.counts.anomalous += u64::from(record.anomalous);
-        let topic = self.sink.predictions.clone();
-        self.sink.send(
-            BaseRecord::to(&topic)
-                .key(record.key.as_bytes())
-                .payload(record.payload)
-                .headers(with_headers(
-                    OwnedHeaders::new_with_capacity(7),
-                    &record.headers,
-                )),
-        )
+    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), SinkError> {
+        let topics = self.sink.topics.clone();
+        let (topic, partition) = match record.output {
+            Output::Prediction {
+                anomalous,
+                unscored,
+            } => {
+                self.counts.predictions += u64::from(unscored.is_none());
+                self.counts.anomalous += u64::from(anomalous);
+                self.counts.unscored.extend(unscored);
+                (&topics.predictions, None)
+            }
+            Output::Status => {
+                self.counts.status_changes += 1;
+                (&topics.status, None)
+            }
+            Output::Progress { partition } => (&topics.progress, Some(partition)),
+        };
+        let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        let mut out = BaseRecord::to(topic)
+            .key(record.key.as_bytes())
+            .payload(record.payload)
+            .headers(with_headers(headers, record.headers));
+        out.partition = partition;
+        self.sink.send(out)
     }
 
-    fn dead_letter(&mut self, record: &DeadLetterRecord<'_>) -> Result<(), SinkError> {
-        self.counts.refused.push(record.code);
-        let original = &self.batch[record.message as usize];
+    fn set_aside(&mut self, record: &SetAsideRecord<'_>) -> Result<(), SinkError> {
+        let topics = self.sink.topics.clone();
+        let topic = match record.why {
+            SetAside::Refused(code) => {
+                self.counts.refused.push(code);
+                &topics.dead_letters
+            }
+            SetAside::Late => {
+                self.counts.late += 1;
+                &topics.late
+            }
+        };
+        let original = record.message.map(|message| &self.batch[message as usize]);
         let headers = original
-            .headers()
+            .and_then(|original| original.headers())
             .map(rdkafka::message::BorrowedHeaders::detach)
             .unwrap_or_default();
-        let headers = with_headers(headers, &record.headers).insert(Header {
-            key: "forewarn.code",
-            value: Some(record.code),
-        });
-        let topic = self.sink.dead_letters.clone();
-        let mut letter = BaseRecord::to(&topic).headers(headers);
+        let mut letter = BaseRecord::to(topic).headers(with_headers(headers, record.headers));
         // No key and an empty key are different things, and stay so.
-        letter.key = original.key();
-        letter.payload = original.payload();
+        letter.key = original.and_then(|original| original.key());
+        letter.payload = original.and_then(|original| original.payload());
         self.sink.send(letter)
     }
 }

@@ -24,6 +24,9 @@ use crate::config::{Config, Start};
 /// How long a question to the group coordinator or a partition's leader may take.
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// How long a question may take that can be asked again later.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// A change of the partitions that this worker owns.
 #[derive(Debug, Clone)]
 pub enum Rebalance {
@@ -197,6 +200,14 @@ impl Source {
             }
             other => other,
         }
+    }
+
+    /// Where a partition's log ends, or nothing when the brokers do not say so at once.
+    pub fn end(&self, partition: i32) -> Option<i64> {
+        let ends = self
+            .consumer
+            .fetch_watermarks(&self.topic, partition, AT_ONCE);
+        ends.ok().map(|(_, end)| end)
     }
 
     fn has_rebalance(&self) -> bool {

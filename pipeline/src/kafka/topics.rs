@@ -11,7 +11,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{self, Role};
-use crate::config::Kafka;
+use crate::config::{Config, Kafka};
+use crate::plan::Plan;
 
 /// How long a broker may take to answer the first question.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -25,6 +26,15 @@ pub enum TopicError {
     Unreachable { brokers: String, source: KafkaError },
     #[error("topic {topic} does not exist at {brokers}: create it, or start with --create-topics")]
     Missing { topic: String, brokers: String },
+    #[error(
+        "topic {topic} has {actual} partitions, but the input has {needed}: its marks are kept under the \
+         number of the partition, so add partitions to it"
+    )]
+    TooFewPartitions {
+        topic: String,
+        actual: usize,
+        needed: usize,
+    },
     #[error("topic {topic} can't be created: {reason}")]
     Create { topic: String, reason: String },
     #[error("Kafka client: {0}")]
@@ -54,26 +64,70 @@ pub fn list(kafka: &Kafka) -> Result<BTreeMap<String, usize>, TopicError> {
         .collect())
 }
 
-/// Makes sure that `topics` exist: creates missing ones with `create` partitions, or tells which are
-/// missing. A new output topic has the cluster's default replication.
+/// Makes sure that the topics of a pipeline exist: creates missing ones with `create` partitions, or tells
+/// which are missing. A new output topic has the cluster's default replication.
 ///
 /// # Errors
-/// When a topic is missing and not to be created, or can't be.
-pub fn require(kafka: &Kafka, topics: &[&str], create: Option<usize>) -> Result<(), TopicError> {
-    let present = list(kafka)?;
-    let missing = topics.iter().filter(|topic| !present.contains_key(**topic));
-    for topic in missing {
-        match create {
-            Some(partitions) => self::create(kafka, topic, partitions)?,
-            None => {
-                return Err(TopicError::Missing {
-                    topic: (*topic).to_owned(),
-                    brokers: kafka.brokers.clone(),
-                });
-            }
-        }
+/// When a topic is missing and not to be created, or can't be; when the marks of quiet partitions have too
+/// few partitions of their own.
+pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<(), TopicError> {
+    let (kafka, sink) = (&config.kafka, &config.sink);
+    let mut present = list(kafka)?;
+    let inputs = ensure(kafka, &mut present, &config.source.topic, create, &[])?;
+    let mut outputs = vec![&sink.predictions, &sink.dead_letters];
+    if plan.has_state() {
+        outputs.push(&sink.late);
+    }
+    if !plan.conditions.statuses.is_empty() {
+        outputs.push(&sink.status);
+    }
+    for topic in outputs {
+        ensure(kafka, &mut present, topic, create, &[])?;
+    }
+    if !plan.has_timers(config) {
+        return Ok(());
+    }
+    let topic = config.progress_topic();
+    // A mark is needed as long as the records around it, and there are few of them.
+    let kept = [("retention.ms", "-1")];
+    let actual = ensure(kafka, &mut present, &topic, create.map(|_| inputs), &kept)?;
+    if actual < inputs {
+        return Err(TopicError::TooFewPartitions {
+            topic,
+            actual,
+            needed: inputs,
+        });
     }
     Ok(())
+}
+
+/// Makes sure that one topic exists, for a program that feeds it.
+///
+/// # Errors
+/// As [`require`].
+pub fn require_one(kafka: &Kafka, topic: &str, create: Option<usize>) -> Result<(), TopicError> {
+    let mut present = list(kafka)?;
+    ensure(kafka, &mut present, topic, create, &[]).map(drop)
+}
+
+/// Creates a topic that is not `present`, or tells that it is missing; gives its number of partitions.
+fn ensure(
+    kafka: &Kafka,
+    present: &mut BTreeMap<String, usize>,
+    topic: &str,
+    create: Option<usize>,
+    settings: &[(&str, &str)],
+) -> Result<usize, TopicError> {
+    if let Some(partitions) = present.get(topic) {
+        return Ok(*partitions);
+    }
+    let partitions = create.ok_or_else(|| TopicError::Missing {
+        topic: topic.to_owned(),
+        brokers: kafka.brokers.clone(),
+    })?;
+    create_with(kafka, topic, partitions, settings)?;
+    present.insert(topic.to_owned(), partitions);
+    Ok(partitions)
 }
 
 /// Creates a topic; one that is there already is left as it is.
@@ -81,6 +135,15 @@ pub fn require(kafka: &Kafka, topics: &[&str], create: Option<usize>) -> Result<
 /// # Errors
 /// When the brokers refuse.
 pub fn create(kafka: &Kafka, topic: &str, partitions: usize) -> Result<(), TopicError> {
+    create_with(kafka, topic, partitions, &[])
+}
+
+fn create_with(
+    kafka: &Kafka,
+    topic: &str,
+    partitions: usize,
+    settings: &[(&str, &str)],
+) -> Result<(), TopicError> {
     let failed = |reason: String| TopicError::Create {
         topic: topic.to_owned(),
         reason,
@@ -90,6 +153,9 @@ pub fn create(kafka: &Kafka, topic: &str, partitions: usize) -> Result<(), Topic
     let partitions = i32::try_from(partitions).map_err(|_| failed("too many partitions".into()))?;
     // Replication -1: what the cluster's owner has set as the default.
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let new = settings
+        .iter()
+        .fold(new, |new, (key, value)| new.set(key, value));
     let options = AdminOptions::new()
         .request_timeout(Some(ANSWER))
         .operation_timeout(Some(ANSWER));

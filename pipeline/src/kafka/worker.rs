@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   loop:  poll a batch → step → send outputs ─┐
+//!          ├ a partition is quiet? close what is due by the clock, send the mark
 //!          ├ commit interval over? ─────────── commit outputs + offsets
 //!          ├ partitions revoked?   commit first, then give them up
 //!          ├ partitions assigned?  find where to resume, rebuild state, then publish
@@ -12,7 +13,8 @@
 //! since the last commit are read again as if for the first time.
 //!
 //! State is rebuilt by reading the partition from the log's start up to the committed offset without
-//! publishing; a pipeline whose models need no sequence has nothing to rebuild.
+//! publishing, and the marks of quiet times among its records; a pipeline in which nothing depends on earlier
+//! readings has nothing to rebuild.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,15 +24,19 @@ use rdkafka::Offset;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
-use super::sink::{BatchPublisher, Sink, SinkError, kafka_disposition};
+use super::idle::Quiet;
+use super::progress;
+use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
 use super::source::{Rebalance, Resume, Source};
+use crate::clocks::micros;
 use crate::config::Config;
 use crate::engine::{Disposition, Engine, EngineError};
 use crate::message::Message;
-use crate::metrics::Metrics;
+use crate::metrics::{Inputs, Metrics};
 use crate::plan::Plan;
 use crate::publish::Encoder;
 use crate::service::Shutdown;
+use crate::watermark::Mark;
 
 /// Longest wait for a message: how soon a shutdown is noticed on a quiet topic.
 const IDLE: Duration = Duration::from_millis(50);
@@ -69,6 +75,9 @@ pub struct Worker {
     /// Next record to read of each owned partition, as last committed.
     committed: HashMap<i32, i64>,
     last_commit: Instant,
+    /// Can anything become due without a record?
+    has_timers: bool,
+    quiet: Quiet,
     number: usize,
 }
 
@@ -85,6 +94,8 @@ impl Worker {
     ) -> Result<Self, WorkerError> {
         let stateful = plan.has_state();
         Ok(Worker {
+            has_timers: plan.has_timers(&config),
+            quiet: Quiet::new(config.event_time.idle_timeout.0),
             engine: Engine::new(&config, plan),
             encoder: Encoder::new(&config.name, &config.source.topic),
             sink: Sink::open(&config, number)?,
@@ -151,6 +162,7 @@ impl Worker {
             IDLE
         };
         self.batch(idle)?;
+        self.close_quiet()?;
         while let Some(event) = self.source.rebalance() {
             self.answer(event)?;
         }
@@ -167,6 +179,8 @@ impl Worker {
             source,
             sink,
             metrics,
+            quiet,
+            has_timers,
             ..
         } = self;
         let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
@@ -176,21 +190,78 @@ impl Worker {
             return Ok(());
         }
         let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
+        if *has_timers {
+            let now = Instant::now();
+            let mut partitions: Vec<i32> =
+                messages.iter().map(|message| message.partition).collect();
+            partitions.dedup();
+            partitions
+                .iter()
+                .for_each(|partition| quiet.heard(*partition, now));
+        }
         let step = engine.step(&messages)?;
         let mut publisher = BatchPublisher {
             sink,
             batch: &batch,
-            counts: Default::default(),
+            counts: Counts::default(),
         };
-        encoder.publish(&step, &messages, &mut publisher)?;
-        let readings = step.readings.len() as u64;
-        metrics.batch(messages.len() as u64, readings, &publisher.counts);
+        encoder.publish(&step, &mut publisher)?;
+        let inputs = Inputs {
+            messages: messages.len() as u64,
+            readings: step.readings,
+            ignored: step.ignored,
+            duplicates: step.duplicates,
+        };
+        metrics.batch(inputs, &publisher.counts);
         sink.poll();
         Ok(())
     }
 
+    /// Closes what is due in partitions that have gone quiet, and writes down that it did.
+    fn close_quiet(&mut self) -> Result<(), WorkerError> {
+        if !self.has_timers {
+            return Ok(());
+        }
+        for (partition, mark) in self.due_by_the_clock(Instant::now()) {
+            let step = self.engine.advance(partition, mark.watermark)?;
+            let mut publisher = BatchPublisher {
+                sink: &mut self.sink,
+                batch: &[],
+                counts: Counts::default(),
+            };
+            self.encoder.publish(&step, &mut publisher)?;
+            self.encoder.mark(partition, mark, &mut publisher)?;
+            self.metrics.batch(Inputs::default(), &publisher.counts);
+        }
+        Ok(())
+    }
+
+    /// Quiet partitions in which something would be due by now, and the marks that make it so.
+    fn due_by_the_clock(&mut self, now: Instant) -> Vec<(i32, Mark)> {
+        let Worker {
+            engine,
+            quiet,
+            source,
+            ..
+        } = self;
+        let due = engine.partitions().filter_map(|state| {
+            let (partition, offset) = (state.partition, state.next_offset);
+            let quiet_for = quiet.quiet_for(partition, now)?;
+            let watermark = state.watermark.after(micros(quiet_for))?;
+            // While state is rebuilt, marks come from the log.
+            let is_due = state.next_due()? <= watermark && offset >= state.publish_from;
+            if !is_due || !quiet.may_ask(partition, now) {
+                return None;
+            }
+            let end = source.end(partition)?;
+            let at_end = quiet.is_at_end(partition, offset, end, now);
+            at_end.then_some((partition, Mark { offset, watermark }))
+        });
+        due.collect()
+    }
+
     fn has_uncommitted(&self) -> bool {
-        self.uncommitted().next().is_some()
+        self.sink.has_uncommitted() || self.uncommitted().next().is_some()
     }
 
     /// Partitions that have come further than their committed offset.
@@ -207,7 +278,7 @@ impl Worker {
 
     fn commit(&mut self) -> Result<(), WorkerError> {
         let offsets: Vec<(i32, i64)> = self.uncommitted().collect();
-        if offsets.is_empty() {
+        if offsets.is_empty() && !self.sink.has_uncommitted() {
             return Ok(());
         }
         let begun = Instant::now();
@@ -234,7 +305,14 @@ impl Worker {
                         return Err(error.into());
                     }
                 };
-                self.take_over(&resume);
+                let marks = match self.marks(&partitions) {
+                    Ok(marks) => marks,
+                    Err(error) => {
+                        self.source.put_back(Rebalance::Assigned(partitions));
+                        return Err(error.into());
+                    }
+                };
+                self.take_over(&resume, marks);
                 self.source.accept(&resume)?;
                 self.metrics.assigned(partitions.len());
                 tracing::info!(worker = self.number, ?partitions, "partitions assigned");
@@ -246,6 +324,7 @@ impl Worker {
                 for partition in &partitions {
                     self.engine.revoke(*partition);
                     self.committed.remove(partition);
+                    self.quiet.forget(*partition);
                 }
                 self.source.give_up(&partitions)?;
                 self.metrics.given_up(partitions.len());
@@ -256,7 +335,15 @@ impl Worker {
         Ok(())
     }
 
-    fn take_over(&mut self, resume: &[Resume]) {
+    /// Marks of an earlier run.
+    fn marks(&self, partitions: &[i32]) -> Result<HashMap<i32, Vec<Mark>>, KafkaError> {
+        if !self.has_timers {
+            return Ok(HashMap::new());
+        }
+        progress::read(&self.config, partitions)
+    }
+
+    fn take_over(&mut self, resume: &[Resume], mut marks: HashMap<i32, Vec<Mark>>) {
         for &Resume {
             partition,
             start,
@@ -275,7 +362,9 @@ impl Worker {
                 let records = publish_from - start;
                 tracing::info!(partition, records, "rebuilding state from the log");
             }
-            self.engine.assign(partition, start, publish_from);
+            let marks = marks.remove(&partition).unwrap_or_default();
+            self.engine.assign(partition, start, publish_from, marks);
+            self.quiet.heard(partition, Instant::now());
             self.committed.insert(partition, publish_from);
         }
     }
@@ -296,7 +385,8 @@ impl Worker {
             return Ok(());
         }
         let resume = self.source.resume(&partitions)?;
-        self.take_over(&resume);
+        let marks = self.marks(&partitions)?;
+        self.take_over(&resume, marks);
         self.source.rewind(&resume)?;
         Ok(())
     }

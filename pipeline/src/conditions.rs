@@ -1,0 +1,329 @@
+//! What a row is known to be in the light of its asset's earlier ones: in order or not, missing values held,
+//! statuses such as silent or stuck.
+//!
+//! | status | holds |
+//! |---|---|
+//! | `silent-for d` | after d without a reading, until the next one |
+//! | `unchanged-for d`, `tolerance e` | when the signal has stayed within e of the first value of the stretch for d: 0 is stuck, the sensor's noise a flat line |
+//!
+//! Invariant: a row behind its asset's latest one changes nothing here; its held values and statuses are
+//! missing.
+
+use std::collections::BTreeMap;
+
+use crate::clocks::micros;
+use crate::config::{Config, Duplicates};
+use crate::rows::{Head, Rows};
+use crate::signal::MissingPolicy;
+use crate::watermark::Watermark;
+
+/// What to do with rows, from the configuration; in microseconds.
+#[derive(Debug, Clone, Default)]
+pub struct ConditionsSpec {
+    /// Columns whose last value is held, and for how long.
+    pub holds: Vec<(usize, i64)>,
+    pub statuses: Vec<StatusSpec>,
+    /// A second row of an asset at one instant is dropped.
+    pub unique: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusSpec {
+    pub name: String,
+    pub condition: Condition,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Condition {
+    Silent {
+        after: i64,
+    },
+    Unchanged {
+        column: usize,
+        after: i64,
+        tolerance: f64,
+    },
+}
+
+/// A status that began or ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StatusChange {
+    pub slot: u32,
+    pub asset: u32,
+    /// Its place in [`ConditionsSpec::statuses`].
+    pub status: usize,
+    pub active: bool,
+    /// When what it says began: the last reading, the first value of the stretch; or when it ended.
+    pub since: i64,
+    /// When it was known.
+    pub at: i64,
+    /// The asset's latest record.
+    pub offset: i64,
+    pub publish: bool,
+}
+
+impl ConditionsSpec {
+    pub fn of(config: &Config) -> Self {
+        let column = |name: &str| config.signals.iter().position(|signal| signal.name == name);
+        let holds = config.signals.iter().enumerate();
+        let holds = holds.filter_map(|(column, signal)| match signal.missing {
+            Some(MissingPolicy::Hold(age)) => Some((column, micros(age))),
+            _ => None,
+        });
+        let statuses = config.statuses.iter().filter_map(|(name, status)| {
+            let condition = match (status.silent_for, status.unchanged_for) {
+                (Some(after), _) => Condition::Silent {
+                    after: micros(after),
+                },
+                (None, after) => Condition::Unchanged {
+                    column: column(status.signal.as_ref()?)?,
+                    after: micros(after?),
+                    tolerance: status.tolerance,
+                },
+            };
+            Some(StatusSpec {
+                name: name.clone(),
+                condition,
+            })
+        });
+        ConditionsSpec {
+            holds: holds.collect(),
+            statuses: statuses.collect(),
+            unique: config.event_time.duplicates == Duplicates::Drop,
+        }
+    }
+}
+
+/// The assets' last rows in one partition.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    assets: Vec<Last>,
+    /// Asset by asset, the last value of each held column and its instant.
+    held: Vec<(f64, i64)>,
+    /// Asset by asset, a cell per status.
+    statuses: Vec<StatusCell>,
+    /// Assets and statuses by the watermark at which the asset's silence is looked at.
+    due: BTreeMap<i64, Vec<(u32, usize)>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    at: i64,
+    offset: i64,
+}
+
+const NEVER: Last = Last {
+    at: i64::MIN,
+    offset: 0,
+};
+
+#[derive(Debug, Clone, Copy)]
+struct StatusCell {
+    /// First value of the stretch.
+    anchor: f64,
+    since: i64,
+    active: bool,
+    /// A look at the asset's silence is due.
+    armed: bool,
+}
+
+const CLEAR: StatusCell = StatusCell {
+    anchor: f64::NAN,
+    since: i64::MIN,
+    active: false,
+    armed: false,
+};
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    InOrder,
+    /// Behind the asset's latest row.
+    Behind {
+        latest: i64,
+    },
+    Duplicate,
+}
+
+impl Conditions {
+    /// Fills row `row` in and appends its statuses to the columns after `signals`.
+    pub fn apply(
+        &mut self,
+        spec: &ConditionsSpec,
+        rows: &mut Rows,
+        row: usize,
+        signals: usize,
+        changes: &mut Vec<StatusChange>,
+    ) -> Order {
+        let head = rows.heads[row];
+        let (asset, at) = (head.asset as usize, head.event_at);
+        if asset >= self.assets.len() {
+            self.assets.resize(asset + 1, NEVER);
+            self.held
+                .resize((asset + 1) * spec.holds.len(), (f64::NAN, i64::MIN));
+            self.statuses
+                .resize((asset + 1) * spec.statuses.len(), CLEAR);
+        }
+        let last = self.assets[asset];
+        let order = match at {
+            at if at < last.at => Order::Behind { latest: last.at },
+            at if at == last.at && spec.unique => Order::Duplicate,
+            _ => Order::InOrder,
+        };
+        if order != Order::InOrder {
+            for column in &mut rows.columns[signals..] {
+                column.push(f64::NAN);
+            }
+            return order;
+        }
+        for (i, (column, age)) in spec.holds.iter().enumerate() {
+            let cell = &mut self.held[asset * spec.holds.len() + i];
+            let value = &mut rows.columns[*column][row];
+            if !value.is_nan() {
+                *cell = (*value, at);
+            } else if at.saturating_sub(cell.1) <= *age {
+                *value = cell.0;
+            }
+        }
+        for (i, status) in spec.statuses.iter().enumerate() {
+            let value = match status.condition {
+                Condition::Silent { after } => self.spoke(spec, i, after, &head, changes),
+                Condition::Unchanged {
+                    column,
+                    after,
+                    tolerance,
+                } => {
+                    let value = rows.columns[column][row];
+                    let cell = &mut self.statuses[asset * spec.statuses.len() + i];
+                    cell.stretch(value, (after, tolerance), (i, &head), changes)
+                }
+            };
+            rows.columns[signals + i].push(value);
+        }
+        self.assets[asset] = Last {
+            at,
+            offset: head.offset,
+        };
+        order
+    }
+
+    /// An asset has a reading: its silence, if there was one, is over.
+    fn spoke(
+        &mut self,
+        spec: &ConditionsSpec,
+        status: usize,
+        after: i64,
+        head: &Head,
+        changes: &mut Vec<StatusChange>,
+    ) -> f64 {
+        let last = self.assets[head.asset as usize];
+        let cell = &mut self.statuses[head.asset as usize * spec.statuses.len() + status];
+        if std::mem::take(&mut cell.active) {
+            changes.push(change(head, status, false, head.event_at));
+        }
+        if !std::mem::replace(&mut cell.armed, true) {
+            let look = head.event_at.saturating_add(after).saturating_add(1);
+            self.due.entry(look).or_default().push((head.asset, status));
+        }
+        let silent = last.at != i64::MIN && head.event_at - last.at > after;
+        f64::from(u8::from(silent))
+    }
+
+    /// Looks at the silence of assets that is due before `limit`, or at it when `inclusive`.
+    pub fn advance(
+        &mut self,
+        spec: &ConditionsSpec,
+        slot: u32,
+        watermark: &Watermark,
+        (limit, inclusive): (i64, bool),
+        changes: &mut Vec<StatusChange>,
+    ) {
+        while let Some(entry) = self.due.first_entry() {
+            let at = *entry.key();
+            if at > limit || (at == limit && !inclusive) {
+                return;
+            }
+            for (asset, status) in entry.remove() {
+                let Condition::Silent { after } = spec.statuses[status].condition else {
+                    continue;
+                };
+                let last = self.assets[asset as usize];
+                let cell = &mut self.statuses[asset as usize * spec.statuses.len() + status];
+                let look = last.at.saturating_add(after).saturating_add(1);
+                if !cell.armed || last.at == i64::MIN {
+                    continue;
+                }
+                if look > at {
+                    self.due.entry(look).or_default().push((asset, status));
+                    continue;
+                }
+                cell.armed = false;
+                cell.active = true;
+                changes.push(StatusChange {
+                    slot,
+                    asset,
+                    status,
+                    active: true,
+                    since: last.at,
+                    at: look,
+                    offset: last.offset,
+                    publish: watermark.is_unpublished(at),
+                });
+            }
+        }
+    }
+
+    pub fn next(&self) -> Option<i64> {
+        self.due.keys().next().copied()
+    }
+
+    pub fn forget(&mut self, spec: &ConditionsSpec, asset: u32) {
+        let asset = asset as usize;
+        if asset < self.assets.len() {
+            self.assets[asset] = NEVER;
+            self.held[asset * spec.holds.len()..][..spec.holds.len()].fill((f64::NAN, i64::MIN));
+            self.statuses[asset * spec.statuses.len()..][..spec.statuses.len()].fill(CLEAR);
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.assets.capacity() * size_of::<Last>()
+            + self.held.capacity() * size_of::<(f64, i64)>()
+            + self.statuses.capacity() * size_of::<StatusCell>()
+    }
+}
+
+impl StatusCell {
+    /// Whether the signal has not changed for long enough; a missing value says nothing.
+    fn stretch(
+        &mut self,
+        value: f64,
+        (after, tolerance): (i64, f64),
+        (status, head): (usize, &Head),
+        changes: &mut Vec<StatusChange>,
+    ) -> f64 {
+        if !value.is_nan() && !((value - self.anchor).abs() <= tolerance) {
+            self.anchor = value;
+            self.since = head.event_at;
+        }
+        let active = self.since != i64::MIN && head.event_at - self.since >= after;
+        if active != self.active {
+            self.active = active;
+            changes.push(change(head, status, active, self.since));
+        }
+        f64::from(u8::from(active))
+    }
+}
+
+fn change(head: &Head, status: usize, active: bool, since: i64) -> StatusChange {
+    StatusChange {
+        slot: head.slot,
+        asset: head.asset,
+        status,
+        active,
+        since,
+        at: head.event_at,
+        offset: head.offset,
+        publish: head.publish,
+    }
+}

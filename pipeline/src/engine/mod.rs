@@ -1,0 +1,256 @@
+//! The engine: from messages to verdicts. It decides; it has no clock, no Kafka, no thread and no file.
+//!
+//! ```text
+//!   messages → decode ─┬────────────────────────────▶ views over single readings, as they come ─┐
+//!                 │    └→ held → aligned → conditions ┬▶ views in the order of event time ──────┤
+//!                 │        (until the watermark)      └▶ windows → views → views over views ────┤
+//!                 └→ refused                └→ late                                             ▼
+//!                                                              rings, states → models → verdicts, or why not
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `stages.rs` | order, alignment, conditions, views, windows |
+//! | `scoring.rs` | sequences, recurrent state, batches of inputs |
+//! | `step.rs` | the result of a step |
+//!
+//! Invariants:
+//! - outputs are a function of a partition's records and marks: the same wherever the batches are cut, live,
+//!   in a replay or from a file;
+//! - every row of a view gets one result from each of its models: a verdict, or the reason why there is none.
+//!   Only a row between two scores of a sequence with a step has none;
+//! - a record below a partition's `next_offset` changes nothing; what became due before `publish_from`
+//!   changes state and causes no output.
+
+mod scoring;
+mod stages;
+mod step;
+
+use forewarn_models::scorer::ScoreError;
+use polars::prelude::DataFrame;
+
+use crate::clocks::micros;
+use crate::config::{Config, Limits};
+use crate::decode::{Decoded, JsonDecoder, TableDecoder, TableError};
+use crate::feature::FeatureError;
+use crate::message::Message;
+use crate::plan::Plan;
+use crate::state::{PartitionState, Partitions};
+use crate::watermark::{Mark, Watermark};
+
+pub use step::{Late, ModelOutput, Scored, Step};
+
+use scoring::Scoring;
+use stages::Stages;
+
+/// How often, within the time after which assets are evicted, it is looked which ones are.
+const EVICTIONS: i64 = 8;
+
+/// The engine of one worker.
+#[derive(Debug)]
+pub struct Engine {
+    plan: Plan,
+    limits: Limits,
+    /// Out-of-orderness bound in microseconds.
+    bound: i64,
+    messages: JsonDecoder,
+    tables: TableDecoder,
+    partitions: Partitions,
+    stages: Stages,
+    scoring: Scoring,
+}
+
+/// Why a step failed; the engine must not be used further without new state.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Feature(#[from] FeatureError),
+    #[error("model {model} version {version}: {source}")]
+    Score {
+        model: String,
+        version: u32,
+        source: ScoreError,
+    },
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl EngineError {
+    /// What the service does about it. None of these is a fault of a message (those are refused, never
+    /// errors) nor passes by itself: going on would skip readings silently.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            EngineError::Feature(_) | EngineError::Score { .. } | EngineError::Table(_) => {
+                Disposition::Halt
+            }
+        }
+    }
+}
+
+/// What is done about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Go back to the last committed state and try again.
+    Retry,
+    /// Stop, with an error for a person; what was committed stays right.
+    Halt,
+}
+
+impl Engine {
+    pub fn new(config: &Config, plan: Plan) -> Self {
+        Engine {
+            limits: config.limits.clone(),
+            bound: micros(config.event_time.out_of_orderness),
+            messages: JsonDecoder::new(config),
+            tables: TableDecoder::new(config),
+            partitions: Partitions::default(),
+            stages: Stages::new(&plan, config),
+            scoring: Scoring::new(&plan),
+            plan,
+        }
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Takes a partition over with empty state. Records from `start` on build it up, `marks` coming back at
+    /// their offsets; only what becomes due from `publish_from` on causes outputs.
+    pub fn assign(&mut self, partition: i32, start: i64, publish_from: i64, marks: Vec<Mark>) {
+        let watermark = Watermark::new(self.bound, marks);
+        let mut state = PartitionState::new(partition, start, publish_from, watermark);
+        self.stages.prepare(&self.plan, &self.limits, &mut state);
+        self.scoring.prepare(&self.plan, &mut state);
+        self.partitions.insert(state);
+    }
+
+    /// Gives a partition up; its state is forgotten.
+    pub fn revoke(&mut self, partition: i32) {
+        self.partitions.remove(partition);
+    }
+
+    /// The partitions it owns.
+    pub fn partitions(&self) -> impl Iterator<Item = &PartitionState> {
+        self.partitions.iter()
+    }
+
+    /// Takes a batch of messages through all stages.
+    ///
+    /// # Errors
+    /// When a view or a model fails; a bad message is refused in the result instead.
+    pub fn step(&mut self, messages: &[Message<'_>]) -> Result<Step<'_>, EngineError> {
+        self.begin();
+        let mut read = 0;
+        while read < messages.len() {
+            let mut to = self.stages.decoded(&mut self.partitions);
+            read = self.messages.decode(messages, read, &mut to);
+            self.segment()?;
+        }
+        Ok(self.end())
+    }
+
+    /// Takes the rows of a table through all stages, as the next records of `partition`.
+    ///
+    /// # Errors
+    /// As [`Self::step`], and when the table lacks columns.
+    ///
+    /// # Panics
+    /// When the partition is not assigned.
+    pub fn step_table(
+        &mut self,
+        partition: i32,
+        frame: &DataFrame,
+    ) -> Result<Step<'_>, EngineError> {
+        self.begin();
+        let slot = self
+            .partitions
+            .slot(partition)
+            .expect("the partition is assigned");
+        let offset = self.partitions.state(slot).next_offset;
+        let mut read = 0;
+        while read < frame.height() {
+            let mut to: Decoded<'_> = self.stages.decoded(&mut self.partitions);
+            read = self.tables.decode(frame, read, (slot, offset), &mut to)?;
+            self.segment()?;
+        }
+        Ok(self.end())
+    }
+
+    /// Moves a quiet partition's watermark without a record. Whoever calls it must keep the mark, at the
+    /// partition's `next_offset`, and give it back to [`Self::assign`] when the partition is rebuilt.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn advance(&mut self, partition: i32, watermark: i64) -> Result<Step<'_>, EngineError> {
+        self.begin();
+        if let Some(slot) = self.partitions.slot(partition) {
+            let state = self.partitions.state(slot);
+            state.watermark.reach(state.next_offset);
+            state.watermark.advance(watermark);
+            self.segment()?;
+        }
+        Ok(self.end())
+    }
+
+    fn begin(&mut self) {
+        let stateless = !self.plan.has_state();
+        for state in self.partitions.iter_mut() {
+            state.held.begin_batch();
+            if stateless {
+                state.assets.clear();
+            }
+        }
+        self.stages.begin();
+        self.scoring.begin();
+    }
+
+    /// Takes what was decoded through the stages, and evicts what is due.
+    fn segment(&mut self) -> Result<(), EngineError> {
+        let fresh = self.stages.run(&self.plan, &mut self.partitions)?;
+        self.scoring.run(
+            &mut self.plan,
+            &mut self.partitions,
+            self.stages.views(),
+            &fresh,
+        )?;
+        if let Some(after) = self.limits.evict_after {
+            for slot in self.partitions.slots() {
+                self.evict(slot, micros(after));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets assets without a reading for `after`, when the watermark has come to a time to look.
+    fn evict(&mut self, slot: u32, after: i64) {
+        let every = (after / EVICTIONS).max(1_000_000);
+        let state = self.partitions.state(slot);
+        let at = state.watermark.at();
+        if at == i64::MIN || at < state.next_eviction {
+            return;
+        }
+        state.next_eviction = (at.div_euclid(every) + 1).saturating_mul(every);
+        for asset in state.assets.evict(at.saturating_sub(after)) {
+            self.stages.forget(&self.plan, state, asset);
+            self.scoring.forget(&self.plan, state, asset);
+        }
+    }
+
+    fn end(&mut self) -> Step<'_> {
+        self.stages
+            .late
+            .sort_by_key(|late| (late.slot, late.offset));
+        Step {
+            plan: &self.plan,
+            views: self.stages.views(),
+            outputs: self.scoring.outputs(),
+            refused: &self.stages.refused,
+            late: &self.stages.late,
+            changes: &self.stages.changes,
+            readings: self.stages.readings,
+            ignored: self.stages.ignored,
+            duplicates: self.stages.duplicates,
+            partitions: &self.partitions,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! From the rows of views to verdicts: sequences, recurrent state, batches of inputs.
+//!
+//! Rows enter in the order of their release. A batch of inputs is gathered before a model runs; the rows of a
+//! recurrent model need the state that the row before them left, so an asset stands in a batch once.
+
+use forewarn_models::contract::Sequence;
+use forewarn_models::{Model, Padding, Verdicts};
+use hashbrown::HashSet;
+
+use super::EngineError;
+use super::step::ModelOutput;
+use crate::clocks::micros;
+use crate::plan::{Plan, PlannedModel, PlannedView};
+use crate::rows::{Head, Rows};
+use crate::sequence::{Put, Sequences, Wanted};
+use crate::state::{ModelState, PartitionState, Partitions};
+use crate::unscored::Unscored;
+
+/// Inputs gathered before a model runs: a batch that stays in the cache, and the scorer's own limit.
+const SCORE_ROWS: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Scoring {
+    /// Inputs waiting for each model.
+    pending: Vec<Pending>,
+    outputs: Vec<ModelOutput>,
+    row: Vec<f32>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    input: Vec<f32>,
+    rows: Vec<u32>,
+    /// Recurrent models: the states of the rows, and whose they are; `None`: they are dropped.
+    states: Vec<f32>,
+    owners: Vec<Option<(u32, u32)>>,
+    waiting: HashSet<(u32, u32)>,
+}
+
+/// A row on its way to the models of its view.
+struct Row<'a> {
+    index: u32,
+    head: &'a Head,
+    values: &'a [f32],
+    /// Where it went in the view's sequences; `None`: it is older than all that is kept.
+    put: Option<Put>,
+}
+
+impl Scoring {
+    pub fn new(plan: &Plan) -> Self {
+        let models = plan.models.len();
+        Scoring {
+            pending: (0..models).map(|_| Pending::default()).collect(),
+            outputs: (0..models).map(|_| ModelOutput::default()).collect(),
+            row: Vec::new(),
+        }
+    }
+
+    /// Makes the state that a new partition needs.
+    pub fn prepare(&self, plan: &Plan, state: &mut PartitionState) {
+        let sequences = plan.views.iter().map(|view| {
+            (view.sequence > 0).then(|| Sequences::new(view.sequence, view.view.width()))
+        });
+        state.sequences = sequences.collect();
+        state.models = plan.models.iter().map(|_| ModelState::default()).collect();
+    }
+
+    pub fn forget(&self, plan: &Plan, state: &mut PartitionState, asset: u32) {
+        for sequences in state.sequences.iter_mut().flatten() {
+            sequences.forget(asset);
+        }
+        for (model, planned) in state.models.iter_mut().zip(&plan.models) {
+            model.forget(asset, planned.model.state_len());
+        }
+    }
+
+    pub fn begin(&mut self) {
+        for output in &mut self.outputs {
+            output.rows.clear();
+            output.verdicts.clear();
+            output.unscored.clear();
+        }
+    }
+
+    pub fn outputs(&self) -> &[ModelOutput] {
+        &self.outputs
+    }
+
+    /// Scores the rows of each view from its place in `begins` on.
+    pub fn run(
+        &mut self,
+        plan: &mut Plan,
+        partitions: &mut Partitions,
+        views: &[Rows],
+        begins: &[usize],
+    ) -> Result<(), EngineError> {
+        for view in 0..plan.views.len() {
+            if plan.views[view].models.is_empty() {
+                continue;
+            }
+            for row in begins[view]..views[view].len() {
+                self.row(plan, partitions, (view, row), &views[view])?;
+            }
+            for at in 0..plan.views[view].models.len() {
+                let model = plan.views[view].models[at];
+                self.score(plan, partitions, model)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(
+        &mut self,
+        plan: &mut Plan,
+        partitions: &mut Partitions,
+        (view, index): (usize, usize),
+        rows: &Rows,
+    ) -> Result<(), EngineError> {
+        let planned = &plan.views[view];
+        let head = &rows.heads[index];
+        let mut values = std::mem::take(&mut self.row);
+        values.clear();
+        values.extend(rows.columns.iter().map(|column| column[index] as f32));
+        let reason = why_not(planned, head, &values);
+        let mut put = None;
+        if let Some(sequences) = &mut partitions.state(head.slot).sequences[view]
+            && reason.is_none()
+            && !head.is_provisional()
+        {
+            let revision = head.window().is_some_and(|window| window.revision > 0);
+            put = sequences.put(head.asset, head.event_at, &values, revision);
+        }
+        let row = Row {
+            index: index as u32,
+            head,
+            values: &values,
+            put,
+        };
+        for at in 0..plan.views[view].models.len() {
+            let model = plan.views[view].models[at];
+            let told = match &reason {
+                Some(reason) => Err(reason.clone()),
+                None => self.gather(plan, partitions, (view, model), &row)?,
+            };
+            if let (Err(reason), true) = (told, head.publish) {
+                self.outputs[model].unscored.push((row.index, reason));
+            }
+            if self.pending[model].rows.len() == SCORE_ROWS {
+                self.score(plan, partitions, model)?;
+            }
+        }
+        self.row = values;
+        Ok(())
+    }
+
+    /// Adds a row's input to what waits for a model, or says why it has none.
+    fn gather(
+        &mut self,
+        plan: &mut Plan,
+        partitions: &mut Partitions,
+        (view, model): (usize, usize),
+        row: &Row<'_>,
+    ) -> Result<Result<(), Unscored>, EngineError> {
+        let owner = (row.head.slot, row.head.asset);
+        if self.pending[model].waiting.contains(&owner) {
+            self.score(plan, partitions, model)?;
+        }
+        let (planned, pending) = (&plan.models[model], &mut self.pending[model]);
+        let state = partitions.state(row.head.slot);
+        let (sequences, memory) = (&state.sequences[view], &mut state.models[model]);
+        let contract = &planned.model.contract;
+        let told = match (contract.sequence, sequences) {
+            (Some(sequence), Some(sequences)) => {
+                pending.sequence(planned, sequence, sequences, memory, row)
+            }
+            _ if contract.is_recurrent() => pending.recurrent(planned, memory, row),
+            _ => {
+                if row.head.publish {
+                    planned.columns.take(row.values, &mut pending.input);
+                    pending.rows.push(row.index);
+                }
+                Ok(())
+            }
+        };
+        Ok(told)
+    }
+
+    /// Scores what waits for a model, and keeps the states that it leaves.
+    fn score(
+        &mut self,
+        plan: &mut Plan,
+        partitions: &mut Partitions,
+        model: usize,
+    ) -> Result<(), EngineError> {
+        let (pending, output) = (&mut self.pending[model], &mut self.outputs[model]);
+        if pending.rows.is_empty() {
+            return Ok(());
+        }
+        let scored = &mut plan.models[model].model;
+        pending.run(scored, &mut output.verdicts)?;
+        output.rows.append(&mut pending.rows);
+        let width = scored.state_len();
+        for (owner, values) in pending
+            .owners
+            .drain(..)
+            .zip(pending.states.chunks_exact(width.max(1)))
+        {
+            if let Some((slot, asset)) = owner {
+                let kept = &mut partitions.state(slot).models[model].recurrent;
+                kept[asset as usize * width..][..width].copy_from_slice(values);
+            }
+        }
+        pending.input.clear();
+        pending.states.clear();
+        pending.waiting.clear();
+        Ok(())
+    }
+}
+
+impl Pending {
+    /// A model over the last L rows.
+    fn sequence(
+        &mut self,
+        planned: &PlannedModel,
+        sequence: Sequence,
+        sequences: &Sequences,
+        memory: &mut ModelState,
+        row: &Row<'_>,
+    ) -> Result<(), Unscored> {
+        let Sequence {
+            length,
+            padding,
+            step,
+            min_rows,
+        } = sequence;
+        let asset = row.head.asset;
+        memory.admit(asset, 0);
+        let rows = &mut memory.rows[asset as usize];
+        if row.head.is_provisional() {
+            return self.ahead(planned, sequence, sequences, *rows as usize, row);
+        }
+        let Some(Put { age, gap, replaced }) = row.put else {
+            return Err(Unscored::SequenceMovedOn);
+        };
+        let max_gap = planned.model.contract.max_gap.map(micros);
+        if let (Some(gap), Some(max)) = (gap, max_gap)
+            && gap > max
+        {
+            *rows = 0;
+        }
+        *rows = rows.saturating_add(u32::from(!replaced));
+        let most = (*rows as usize).saturating_sub(age);
+        if most < min_rows {
+            return Err(Unscored::InsufficientHistory {
+                rows: most,
+                needed: min_rows,
+            });
+        }
+        let is_new = age == 0 && !replaced;
+        if !row.head.publish || (is_new && !(most - min_rows).is_multiple_of(step)) {
+            return Ok(());
+        }
+        let wanted = Wanted {
+            length,
+            padding,
+            age,
+            most,
+        };
+        if sequences.gather(asset, wanted, &planned.columns, &mut self.input) {
+            self.rows.push(row.index);
+            return Ok(());
+        }
+        // A revised row whose predecessors have left the ring.
+        Err(Unscored::SequenceMovedOn)
+    }
+
+    /// The sequence as it will be if the window ends with the rows that it has: it is not kept.
+    fn ahead(
+        &mut self,
+        planned: &PlannedModel,
+        sequence: Sequence,
+        sequences: &Sequences,
+        most: usize,
+        row: &Row<'_>,
+    ) -> Result<(), Unscored> {
+        let rows = most.min(sequences.rows(row.head.asset)) + 1;
+        if rows < sequence.min_rows {
+            return Err(Unscored::InsufficientHistory {
+                rows,
+                needed: sequence.min_rows,
+            });
+        }
+        if !row.head.publish {
+            return Ok(());
+        }
+        let wanted = Wanted {
+            length: sequence.length - 1,
+            padding: Padding::Edge,
+            age: 0,
+            most,
+        };
+        let columns = &planned.columns;
+        if sequence.length > 1
+            && !sequences.gather(row.head.asset, wanted, columns, &mut self.input)
+        {
+            (1..sequence.length).for_each(|_| columns.take(row.values, &mut self.input));
+        }
+        columns.take(row.values, &mut self.input);
+        self.rows.push(row.index);
+        Ok(())
+    }
+
+    /// A model that takes one row and what it remembers of the asset.
+    fn recurrent(
+        &mut self,
+        planned: &PlannedModel,
+        memory: &mut ModelState,
+        row: &Row<'_>,
+    ) -> Result<(), Unscored> {
+        let (asset, at) = (row.head.asset, row.head.event_at);
+        let width = planned.model.state_len();
+        memory.admit(asset, width);
+        let latest = memory.latest[asset as usize];
+        if at < latest || row.head.window().is_some_and(|window| window.revision > 0) {
+            return Err(Unscored::SequenceMovedOn);
+        }
+        let max_gap = planned.model.contract.max_gap.map(micros);
+        if latest != i64::MIN && max_gap.is_some_and(|max| at - latest > max) {
+            memory.forget(asset, width);
+        }
+        // Also when nothing is to be published: the state depends on it.
+        planned.columns.take(row.values, &mut self.input);
+        self.states
+            .extend_from_slice(&memory.recurrent[asset as usize * width..][..width]);
+        self.rows.push(row.index);
+        if row.head.is_provisional() {
+            self.owners.push(None);
+            return Ok(());
+        }
+        memory.latest[asset as usize] = at;
+        let owner = (row.head.slot, asset);
+        self.owners.push(Some(owner));
+        self.waiting.insert(owner);
+        Ok(())
+    }
+
+    fn run(&mut self, model: &mut Model, verdicts: &mut Verdicts) -> Result<(), EngineError> {
+        model
+            .score_recurrent(&self.input, &mut self.states, verdicts)
+            .map_err(|source| EngineError::Score {
+                model: model.name.clone(),
+                version: model.version,
+                source,
+            })
+    }
+}
+
+/// Why no model can score a row; rows without a reason enter sequences.
+fn why_not(planned: &PlannedView, head: &Head, values: &[f32]) -> Option<Unscored> {
+    if let (Some(window), Some(spec)) = (head.window(), &planned.window)
+        && window.rows < spec.min_rows
+    {
+        return Some(Unscored::TooFewRows {
+            rows: window.rows,
+            needed: spec.min_rows,
+        });
+    }
+    // Also a finite f64 beyond f32 is not finite for the model.
+    let feature = values.iter().position(|value| !value.is_finite())?;
+    let name = planned.view.feature_name(feature).to_owned();
+    Some(match planned.view.passed_column(feature) {
+        Some(_) if planned.from.is_none() => Unscored::SignalMissing { signal: name },
+        _ => Unscored::FeatureNotFinite { feature: name },
+    })
+}

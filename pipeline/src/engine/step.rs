@@ -1,0 +1,104 @@
+//! What a step says, borrowed from the engine.
+
+use forewarn_models::{Verdict, Verdicts};
+
+use crate::conditions::StatusChange;
+use crate::message::MessageIndex;
+use crate::plan::{Plan, PlannedModel};
+use crate::refusal::Refused;
+use crate::rows::{Head, Rows, Superseded};
+use crate::state::Partitions;
+use crate::unscored::Unscored;
+
+/// The result of a step.
+#[derive(Debug)]
+pub struct Step<'a> {
+    pub plan: &'a Plan,
+    /// Rows of each view of the plan.
+    pub views: &'a [Rows],
+    /// One per model of the plan.
+    pub outputs: &'a [ModelOutput],
+    pub refused: &'a [Refused],
+    /// In the order of their records; one entry per view that a reading came too late for.
+    pub late: &'a [Late],
+    pub changes: &'a [StatusChange],
+    /// Accepted readings.
+    pub readings: u64,
+    /// Narrow messages whose signal is not declared.
+    pub ignored: u64,
+    /// Readings dropped because their asset had one at that instant.
+    pub duplicates: u64,
+    pub(super) partitions: &'a Partitions,
+}
+
+/// What one model said of a batch.
+#[derive(Debug, Default)]
+pub struct ModelOutput {
+    /// The row of the model's view that each verdict is about.
+    pub rows: Vec<u32>,
+    pub verdicts: Verdicts,
+    /// Rows without a verdict.
+    pub unscored: Vec<(u32, Unscored)>,
+}
+
+/// A reading that came after its windows had been scored and could not be revised any more, or behind its
+/// asset's latest reading where order matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Late {
+    pub message: Option<MessageIndex>,
+    pub slot: u32,
+    pub offset: i64,
+    /// The view; `None`: the alignment of narrow telemetry.
+    pub view: Option<usize>,
+    pub event_at: i64,
+    /// The window that it came too late for; or its own instant and that of the row before which it should
+    /// have come.
+    pub start: i64,
+    pub end: i64,
+    /// The watermark when it came.
+    pub watermark: i64,
+}
+
+/// One result of a model.
+#[derive(Debug, Clone)]
+pub struct Scored<'a> {
+    pub model: &'a PlannedModel,
+    pub head: Head,
+    pub superseded: &'a [Superseded],
+    pub verdict: Result<Verdict<'a>, Unscored>,
+}
+
+impl<'a> Step<'a> {
+    /// The name of an asset of the partition in `slot`.
+    pub fn asset(&self, slot: u32, asset: u32) -> &'a str {
+        self.partitions.at(slot).assets.name(asset)
+    }
+
+    /// The number of the partition in `slot`.
+    pub fn partition(&self, slot: u32) -> i32 {
+        self.partitions.at(slot).partition
+    }
+
+    /// All results that are to be published: each model's verdicts in the order of the rows, then the rows
+    /// without one.
+    pub fn results(&self) -> impl Iterator<Item = Scored<'a>> {
+        let models = self.plan.models.iter().zip(self.outputs);
+        let views = self.views;
+        let all = models.flat_map(move |(model, output)| {
+            let verdicts = output.rows.iter().enumerate().map(|(i, row)| {
+                let verdict = output.verdicts.get(i).ok_or(Unscored::ScoreNotFinite);
+                (*row, verdict)
+            });
+            let unscored = output.unscored.iter();
+            let unscored = unscored.map(|(row, reason)| (*row, Err(reason.clone())));
+            let view = &views[model.view];
+            verdicts.chain(unscored).map(move |(row, verdict)| Scored {
+                model,
+                head: view.heads[row as usize],
+                superseded: view.superseded_by(row as usize),
+                verdict,
+            })
+        });
+        all.filter(|scored| scored.head.publish)
+    }
+}

@@ -1,0 +1,652 @@
+//! The windows of one view in one partition.
+//!
+//! A row goes into its asset's chain once; windows are stretches of the chain. Of a window only its timers
+//! are kept, and after it has fired, while late rows may still revise it, its revision.
+
+use std::collections::BTreeMap;
+
+use super::chains::Chains;
+use super::gathered::Gathered;
+use super::spec::{Kind, WindowSpec, next_multiple, starts};
+use super::timers::{Due, Timers};
+use crate::rows::{Head, Origin, Release, Superseded, WindowHead};
+use crate::watermark::Watermark;
+
+#[derive(Debug)]
+pub struct WindowState {
+    spec: WindowSpec,
+    /// Two rows of an asset at one instant are one: the first stays.
+    unique: bool,
+    max_bytes_per_asset: usize,
+    chains: Chains,
+    timers: Timers,
+    assets: Vec<AssetWindows>,
+    /// Fired windows that can still be revised, by asset and start.
+    fired: BTreeMap<(u32, i64), Fired>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct AssetWindows {
+    /// Windows of time: the latest start with a timer. Sessions: the timer that is set, `i64::MIN` when none
+    /// is. Windows of rows: the instant of the latest row.
+    latest: i64,
+    /// Windows of rows: rows so far.
+    rows: u64,
+    /// A timer for provisional results is set.
+    early: bool,
+}
+
+const NEW: AssetWindows = AssetWindows {
+    latest: i64::MIN,
+    rows: 0,
+    early: false,
+};
+
+#[derive(Debug, Clone, Copy)]
+struct Fired {
+    end: i64,
+    revision: u32,
+    /// A late row waits for its revision.
+    dirty: bool,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Yes,
+    /// The asset has a row at this instant.
+    Duplicate,
+    /// It is in no window that can still be scored; the last one that it belongs to.
+    Late {
+        start: i64,
+        end: i64,
+    },
+    /// The asset keeps as many bytes as it may.
+    Full {
+        bytes: usize,
+        max: usize,
+    },
+}
+
+/// What a window fires for.
+#[derive(Debug, Clone, Copy)]
+struct Cause {
+    release: Release,
+    publish: bool,
+}
+
+/// The partition that a call is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Partition<'a> {
+    pub slot: u32,
+    pub watermark: &'a Watermark,
+}
+
+impl Partition<'_> {
+    fn timer(&self, at: i64) -> Cause {
+        Cause {
+            release: Release { at, in_time: true },
+            publish: self.watermark.is_unpublished(at),
+        }
+    }
+}
+
+impl WindowState {
+    /// Windows over rows of `width` values.
+    pub fn new(spec: WindowSpec, width: usize, unique: bool, max_bytes_per_asset: usize) -> Self {
+        WindowState {
+            spec,
+            unique,
+            max_bytes_per_asset,
+            chains: Chains::new(width),
+            timers: Timers::default(),
+            assets: Vec::new(),
+            fired: BTreeMap::new(),
+        }
+    }
+
+    /// When something is due.
+    pub fn next(&self) -> Option<i64> {
+        self.timers.next()
+    }
+
+    /// Bytes of everything kept.
+    pub fn bytes(&self) -> usize {
+        self.chains.bytes()
+            + self.timers.bytes()
+            + self.assets.capacity() * size_of::<AssetWindows>()
+            + self.fired.len() * size_of::<((u32, i64), Fired)>()
+    }
+
+    /// Forgets an asset whose windows are all over.
+    pub fn forget(&mut self, asset: u32) {
+        self.chains.drop_while(asset, |_| true);
+        if let Some(windows) = self.assets.get_mut(asset as usize) {
+            *windows = NEW;
+        }
+        let of_asset = (asset, i64::MIN)..=(asset, i64::MAX);
+        let fired: Vec<(u32, i64)> = self.fired.range(of_asset).map(|(key, _)| *key).collect();
+        for key in fired {
+            self.fired.remove(&key);
+        }
+    }
+
+    /// Takes a row in, after [`Self::advance`] up to its release. `superseded` are earlier rows that it
+    /// replaces.
+    pub fn insert(
+        &mut self,
+        partition: Partition<'_>,
+        head: &Head,
+        superseded: &[Superseded],
+        values: impl Iterator<Item = f64>,
+        out: &mut Gathered,
+    ) -> Taken {
+        let (asset, at) = (head.asset, head.event_at);
+        if asset as usize >= self.assets.len() {
+            self.assets.resize(asset as usize + 1, NEW);
+        }
+        for old in superseded {
+            self.chains.remove(asset, old.end - 1);
+        }
+        if self.unique && self.has_row_at(asset, at) {
+            return Taken::Duplicate;
+        }
+        let bytes = (self.chains.len(asset) as usize + 1) * self.chains.row_bytes();
+        if bytes > self.max_bytes_per_asset {
+            let max = self.max_bytes_per_asset;
+            return Taken::Full { bytes, max };
+        }
+        match self.spec.kind {
+            Kind::Time { size, step } => {
+                self.insert_time(partition, head, values, (size, step), out)
+            }
+            Kind::Session { gap } => self.insert_session(partition, head, values, gap, out),
+            Kind::Count { rows, step } => {
+                self.insert_count(partition, head, values, (rows, step), out)
+            }
+        }
+    }
+
+    fn has_row_at(&self, asset: u32, at: i64) -> bool {
+        match self.chains.newest(asset) {
+            None => false,
+            Some(newest) if newest < at => false,
+            Some(newest) => newest == at || self.chains.rows(asset).any(|row| row.event_at == at),
+        }
+    }
+
+    fn keep(&mut self, head: &Head, values: impl Iterator<Item = f64>) {
+        let offsets = (head.first_offset, head.offset);
+        self.chains
+            .insert(head.asset, head.event_at, offsets, values);
+        if let Some(every) = self.spec.early_every {
+            let windows = &mut self.assets[head.asset as usize];
+            if !std::mem::replace(&mut windows.early, true) {
+                // After the multiple, so that rows at exactly that instant are in.
+                let at = next_multiple(head.release.at, every).saturating_add(1);
+                self.timers.push(at, Due::Early, head.asset);
+            }
+        }
+    }
+
+    fn insert_time(
+        &mut self,
+        partition: Partition<'_>,
+        head: &Head,
+        values: impl Iterator<Item = f64>,
+        (size, step): (i64, i64),
+        out: &mut Gathered,
+    ) -> Taken {
+        let (asset, at, lateness) = (head.asset, head.event_at, self.spec.allowed_lateness);
+        let windows = starts(at, size, step);
+        if head.release.in_time {
+            // Every window that holds it is open, and those that began before the latest start have timers.
+            let latest = self.assets[asset as usize].latest;
+            let mut any = false;
+            for start in windows {
+                any = true;
+                if start > latest {
+                    self.timers.push(start + size, Due::Close, asset);
+                    self.assets[asset as usize].latest = start;
+                }
+            }
+            // Windows that do not touch leave rows between them.
+            if any {
+                self.keep(head, values);
+            }
+            return Taken::Yes;
+        }
+        let (mut open, mut revised, mut expired) = (Vec::new(), Vec::new(), None);
+        for start in windows {
+            let end = start + size;
+            if passed(head.release, end.saturating_add(lateness)) {
+                expired = Some(start);
+            } else if passed(head.release, end) {
+                revised.push(start);
+            } else {
+                open.push(start);
+            }
+        }
+        if open.is_empty() && revised.is_empty() {
+            return expired.map_or(Taken::Yes, |start| Taken::Late {
+                start,
+                end: start + size,
+            });
+        }
+        for start in open {
+            let inside = start..start + size;
+            if !self
+                .chains
+                .rows(asset)
+                .any(|row| inside.contains(&row.event_at))
+            {
+                self.timers.push(start + size, Due::Close, asset);
+                let windows = &mut self.assets[asset as usize];
+                windows.latest = windows.latest.max(start);
+            }
+        }
+        self.keep(head, values);
+        for start in revised {
+            self.revise(partition, head, start, start + size, out);
+        }
+        Taken::Yes
+    }
+
+    fn insert_session(
+        &mut self,
+        partition: Partition<'_>,
+        head: &Head,
+        values: impl Iterator<Item = f64>,
+        gap: i64,
+        out: &mut Gathered,
+    ) -> Taken {
+        let (asset, at) = (head.asset, head.event_at);
+        if head.release.in_time {
+            let newest = self.chains.newest(asset);
+            if newest.is_none_or(|newest| at - newest >= gap) {
+                self.arm(asset, at.saturating_add(gap));
+            }
+            self.keep(head, values);
+            return Taken::Yes;
+        }
+        let (start, last) = self.joined(asset, at, gap);
+        let end = last.saturating_add(gap);
+        if passed(head.release, end.saturating_add(self.spec.allowed_lateness)) {
+            return Taken::Late { start, end };
+        }
+        self.keep(head, values);
+        if passed(head.release, end) {
+            self.revise(partition, head, start, end, out);
+        } else {
+            self.arm(asset, end);
+        }
+        Taken::Yes
+    }
+
+    /// Sets a session's timer, unless one is set that comes earlier: that one will look again.
+    fn arm(&mut self, asset: u32, end: i64) {
+        let set = &mut self.assets[asset as usize].latest;
+        if *set == i64::MIN || end < *set {
+            *set = end;
+            self.timers.push(end, Due::Close, asset);
+        }
+    }
+
+    /// First and last row of the session that a row at `at` makes with those that are there.
+    fn joined(&self, asset: u32, at: i64, gap: i64) -> (i64, i64) {
+        let (mut start, mut last) = (at, at);
+        for (first, end) in self.sessions(asset, gap) {
+            // `end` is the last row's instant.
+            if end + gap > at && first - gap < at {
+                (start, last) = (start.min(first), last.max(end));
+            }
+        }
+        (start, last)
+    }
+
+    /// First and last instant of each session of an asset.
+    fn sessions(&self, asset: u32, gap: i64) -> Vec<(i64, i64)> {
+        let mut sessions: Vec<(i64, i64)> = Vec::new();
+        for row in self.chains.rows(asset) {
+            match sessions.last_mut() {
+                Some(session) if row.event_at - session.1 < gap => session.1 = row.event_at,
+                _ => sessions.push((row.event_at, row.event_at)),
+            }
+        }
+        sessions
+    }
+
+    fn insert_count(
+        &mut self,
+        partition: Partition<'_>,
+        head: &Head,
+        values: impl Iterator<Item = f64>,
+        (rows, step): (u32, u32),
+        out: &mut Gathered,
+    ) -> Taken {
+        let (asset, at) = (head.asset, head.event_at);
+        let latest = self.assets[asset as usize].latest;
+        if at < latest {
+            return Taken::Late {
+                start: at,
+                end: latest,
+            };
+        }
+        self.keep(head, values);
+        let windows = &mut self.assets[asset as usize];
+        windows.latest = at;
+        windows.rows += 1;
+        let complete = windows.rows >= u64::from(rows);
+        if complete && (windows.rows - u64::from(rows)).is_multiple_of(u64::from(step)) {
+            let cause = Cause {
+                release: head.release,
+                publish: head.publish,
+            };
+            let start = self
+                .chains
+                .rows(asset)
+                .next()
+                .map_or(at, |row| row.event_at);
+            self.fire(
+                partition.slot,
+                asset,
+                (start, at + 1),
+                cause,
+                (0, false),
+                out,
+            );
+        }
+        // The last rows − 1 belong to the next window.
+        let mut surplus = self.chains.len(asset).saturating_sub(rows - 1);
+        self.chains.drop_while(asset, |_| {
+            let drop = surplus > 0;
+            surplus = surplus.saturating_sub(1);
+            drop
+        });
+        Taken::Yes
+    }
+
+    /// A late row has changed the window from `start` to `end`, or is the first one in it.
+    fn revise(
+        &mut self,
+        partition: Partition<'_>,
+        head: &Head,
+        start: i64,
+        end: i64,
+        out: &mut Gathered,
+    ) {
+        let asset = head.asset;
+        if let Some(every) = self.spec.revise_every {
+            let expiry = end.saturating_add(self.spec.allowed_lateness);
+            let at = next_multiple(head.release.at, every).saturating_add(1);
+            let unscored = Fired {
+                end,
+                revision: u32::MAX,
+                dirty: true,
+            };
+            let fired = self.fired.entry((asset, start)).or_insert(unscored);
+            if !fired.dirty || fired.revision == u32::MAX {
+                self.timers.push(at.min(expiry), Due::Revise, asset);
+                self.timers.push(expiry, Due::Expire, asset);
+            }
+            fired.dirty = true;
+            return;
+        }
+        let cause = Cause {
+            release: head.release,
+            publish: head.publish,
+        };
+        self.fire_final(partition.slot, asset, (start, end), cause, out);
+    }
+
+    /// Fires what is due before `limit`, or at it when `inclusive`.
+    pub fn advance(
+        &mut self,
+        partition: Partition<'_>,
+        limit: i64,
+        inclusive: bool,
+        out: &mut Gathered,
+    ) {
+        while let Some((at, due, assets)) = self.timers.pop(limit, inclusive) {
+            for asset in assets {
+                match due {
+                    Due::Close => self.close(partition, asset, at, out),
+                    Due::Early => self.early(partition, asset, at, out),
+                    Due::Revise => self.revise_gathered(partition, asset, at, out),
+                    Due::Expire => self.expire(asset, at),
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, partition: Partition<'_>, asset: u32, at: i64, out: &mut Gathered) {
+        let cause = partition.timer(at);
+        match self.spec.kind {
+            Kind::Time { size, step } => {
+                let start = at - size;
+                self.fire_final(partition.slot, asset, (start, at), cause, out);
+                if self.spec.allowed_lateness == 0 {
+                    self.chains.drop_while(asset, |row| row < start + step);
+                }
+            }
+            Kind::Session { gap } => {
+                let set = &mut self.assets[asset as usize].latest;
+                if *set == at {
+                    *set = i64::MIN;
+                }
+                for (first, last) in self.sessions(asset, gap) {
+                    let end = last.saturating_add(gap);
+                    if end > at {
+                        self.arm(asset, end);
+                    } else if !self.is_scored(asset, first, end) {
+                        self.fire_final(partition.slot, asset, (first, end), cause, out);
+                        if self.spec.allowed_lateness == 0 {
+                            self.chains.drop_while(asset, |row| row <= last);
+                        }
+                    }
+                }
+            }
+            Kind::Count { .. } => {}
+        }
+    }
+
+    fn is_scored(&self, asset: u32, start: i64, end: i64) -> bool {
+        let fired = self.fired.get(&(asset, start));
+        fired.is_some_and(|fired| fired.end == end)
+    }
+
+    fn early(&mut self, partition: Partition<'_>, asset: u32, at: i64, out: &mut Gathered) {
+        self.assets[asset as usize].early = false;
+        let Some(newest) = self.chains.newest(asset) else {
+            return;
+        };
+        let open: Vec<(i64, i64)> = match self.spec.kind {
+            Kind::Time { size, step } => starts(newest, size, step)
+                .map(|start| (start, start + size))
+                .filter(|(_, end)| *end > at)
+                .collect(),
+            Kind::Session { gap } => self
+                .sessions(asset, gap)
+                .iter()
+                .map(|(first, last)| (*first, last.saturating_add(gap)))
+                .filter(|(_, end)| *end > at)
+                .collect(),
+            Kind::Count { .. } => Vec::new(),
+        };
+        let cause = partition.timer(at);
+        for window in open {
+            self.fire(partition.slot, asset, window, cause, (0, true), out);
+        }
+    }
+
+    fn revise_gathered(
+        &mut self,
+        partition: Partition<'_>,
+        asset: u32,
+        at: i64,
+        out: &mut Gathered,
+    ) {
+        let of_asset = (asset, i64::MIN)..=(asset, i64::MAX);
+        let dirty: Vec<(i64, i64)> = self
+            .fired
+            .range(of_asset)
+            .filter(|(_, fired)| fired.dirty)
+            .map(|((_, start), fired)| (*start, fired.end))
+            .collect();
+        for window in dirty {
+            // As a revision it comes after what is in time at this instant.
+            let mut cause = partition.timer(at);
+            cause.release.in_time = false;
+            self.fire_final(partition.slot, asset, window, cause, out);
+        }
+    }
+
+    /// Drops rows and records of windows that take no more late rows.
+    fn expire(&mut self, asset: u32, at: i64) {
+        let lateness = self.spec.allowed_lateness;
+        let of_asset = (asset, i64::MIN)..=(asset, i64::MAX);
+        let over: Vec<(i64, i64)> = self
+            .fired
+            .range(of_asset)
+            .filter(|(_, fired)| fired.end.saturating_add(lateness) <= at)
+            .map(|((_, start), fired)| (*start, fired.end))
+            .collect();
+        for (start, end) in over {
+            self.fired.remove(&(asset, start));
+            let done = match self.spec.kind {
+                Kind::Time { step, .. } => start + step,
+                Kind::Session { gap } => end - gap + 1,
+                Kind::Count { .. } => i64::MIN,
+            };
+            self.chains.drop_while(asset, |row| row < done);
+        }
+    }
+
+    /// Fires a window that has ended: its first result, or a revision of what was told of it.
+    fn fire_final(
+        &mut self,
+        slot: u32,
+        asset: u32,
+        (start, end): (i64, i64),
+        cause: Cause,
+        out: &mut Gathered,
+    ) {
+        if self.spec.allowed_lateness == 0 {
+            self.fire(slot, asset, (start, end), cause, (0, false), out);
+            return;
+        }
+        // A late row may have joined sessions that were told apart, so there may be several.
+        let covered = match self.spec.kind {
+            Kind::Session { .. } => (asset, start)..=(asset, end - 1),
+            _ => (asset, start)..=(asset, start),
+        };
+        let old: Vec<(i64, Fired)> = self
+            .fired
+            .range(covered)
+            .map(|((_, start), fired)| (*start, *fired))
+            .collect();
+        for (start, _) in &old {
+            self.fired.remove(&(asset, *start));
+        }
+        let told = || old.iter().filter(|(_, fired)| fired.revision != u32::MAX);
+        let revision = told()
+            .map(|(_, fired)| fired.revision + 1)
+            .max()
+            .unwrap_or(0);
+        let superseded: Vec<Superseded> = told()
+            .map(|(start, fired)| Superseded {
+                row: 0,
+                start: *start,
+                end: fired.end,
+                revision: fired.revision,
+            })
+            .collect();
+        let fired = Fired {
+            end,
+            revision,
+            dirty: false,
+        };
+        self.fired.insert((asset, start), fired);
+        if old.is_empty() || old.iter().any(|(_, fired)| fired.end != end) {
+            let expiry = end.saturating_add(self.spec.allowed_lateness);
+            self.timers.push(expiry, Due::Expire, asset);
+        }
+        self.gather(
+            slot,
+            asset,
+            (start, end),
+            cause,
+            (revision, false),
+            &superseded,
+            out,
+        );
+    }
+
+    fn fire(
+        &self,
+        slot: u32,
+        asset: u32,
+        window: (i64, i64),
+        cause: Cause,
+        kind: (u32, bool),
+        out: &mut Gathered,
+    ) {
+        self.gather(slot, asset, window, cause, kind, &[], out);
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one private call with two callers"
+    )]
+    fn gather(
+        &self,
+        slot: u32,
+        asset: u32,
+        (start, end): (i64, i64),
+        cause: Cause,
+        (revision, provisional): (u32, bool),
+        superseded: &[Superseded],
+        out: &mut Gathered,
+    ) {
+        let inside = || {
+            self.chains
+                .rows(asset)
+                .skip_while(move |row| row.event_at < start)
+                .take_while(move |row| row.event_at < end)
+        };
+        let (mut rows, mut first_offset, mut offset) = (0_u32, i64::MAX, i64::MIN);
+        for row in inside() {
+            rows += 1;
+            first_offset = first_offset.min(row.first_offset);
+            offset = offset.max(row.offset);
+        }
+        if rows == 0 {
+            return;
+        }
+        let window = WindowHead {
+            start,
+            end,
+            rows,
+            revision,
+            provisional,
+        };
+        let head = Head {
+            slot,
+            asset,
+            event_at: end - 1,
+            first_offset,
+            offset,
+            message: None,
+            release: cause.release,
+            publish: cause.publish,
+            origin: Origin::Window(window),
+        };
+        out.add(head, start, inside(), superseded.iter().copied());
+    }
+}
+
+/// Had the watermark passed `instant` when a row was released? Rows in time come before what is due at their
+/// own instant.
+fn passed(release: Release, instant: i64) -> bool {
+    instant < release.at || (instant == release.at && !release.in_time)
+}
