@@ -262,13 +262,19 @@ fn what_cannot_be_read_is_set_aside_as_it_came_and_costs_only_itself() {
         (Some(b""), Some(good), "empty-key"),
         (Some(b"\xff\xfe"), Some(good), "invalid-key"),
         (Some(b"turbine-9"), Some(good), "unknown-asset"),
-        (key, Some(br#"{"t":1,"a":1,"b":-4}"#), "score-not-finite"),
-        (key, Some(br#"{"t":1,"a":1e300,"b":1}"#), "feature-not-finite"),
+    ];
+    // Readings that no model can score: they are told of in the place of their score.
+    let unscored: [(&[u8], &str); 2] = [
+        (br#"{"t":1,"a":1,"b":-4}"#, "score-not-finite"),
+        (br#"{"t":1,"a":1e300,"b":1}"#, "signal-missing"),
     ];
     let feeder = Feeder::new(&brokers, &pipeline.topic);
     for (key, payload, _) in &poison {
         feeder.send(*key, *payload, None);
         feeder.send(Some(b"pump-2"), Some(good), None);
+    }
+    for (payload, _) in unscored {
+        feeder.send(Some(b"pump-3"), Some(payload), None);
     }
     feeder.flush();
     let service = pipeline.start(1);
@@ -296,12 +302,28 @@ fn what_cannot_be_read_is_set_aside_as_it_came_and_costs_only_itself() {
         assert!(letter.headers["__connect.errors.exception.message"].len() > 10);
     }
     // Its neighbours are scored: sqrt(1), sqrt(4) as residuals give (1 + 4) / 2.
-    let predictions = read_committed(&brokers, &pipeline.predictions, poison.len(), wait);
-    assert_eq!(predictions.len(), poison.len());
-    for prediction in &predictions {
-        assert_eq!(prediction.json()["asset"], "pump-2");
-        assert_eq!(prediction.json()["anomaly"]["score"], 2.5);
+    let expected = poison.len() + unscored.len();
+    let predictions = read_committed(&brokers, &pipeline.predictions, expected, wait);
+    assert_eq!(predictions.len(), expected);
+    let (scored, without): (Vec<_>, Vec<_>) = predictions
+        .iter()
+        .map(crate::support::Record::json)
+        .partition(|prediction| prediction["unscored"].is_null());
+    for prediction in scored {
+        assert_eq!(prediction["asset"], "pump-2");
+        assert_eq!(prediction["anomaly"]["score"], 2.5);
     }
+    let mut codes: Vec<String> = without
+        .iter()
+        .map(|prediction| prediction["unscored"]["code"].to_string())
+        .collect();
+    codes.sort();
+    assert_eq!(codes, ["\"score-not-finite\"", "\"signal-missing\""]);
+    assert!(
+        without
+            .iter()
+            .all(|prediction| prediction["asset"] == "pump-3")
+    );
     assert!(service.terminate().success());
 }
 

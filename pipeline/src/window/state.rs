@@ -124,11 +124,7 @@ impl WindowState {
         if let Some(windows) = self.assets.get_mut(asset as usize) {
             *windows = NEW;
         }
-        let of_asset = (asset, i64::MIN)..=(asset, i64::MAX);
-        let fired: Vec<(u32, i64)> = self.fired.range(of_asset).map(|(key, _)| *key).collect();
-        for key in fired {
-            self.fired.remove(&key);
-        }
+        self.forget_fired(asset, i64::MIN, i64::MAX);
     }
 
     /// Takes a row in, after [`Self::advance`] up to its release. `superseded` are earlier rows that it
@@ -504,21 +500,31 @@ impl WindowState {
     /// Drops rows and records of windows that take no more late rows.
     fn expire(&mut self, asset: u32, at: i64) {
         let lateness = self.spec.allowed_lateness;
-        let of_asset = (asset, i64::MIN)..=(asset, i64::MAX);
-        let over: Vec<(i64, i64)> = self
-            .fired
-            .range(of_asset)
-            .filter(|(_, fired)| fired.end.saturating_add(lateness) <= at)
-            .map(|((_, start), fired)| (*start, fired.end))
-            .collect();
-        for (start, end) in over {
-            self.fired.remove(&(asset, start));
-            let done = match self.spec.kind {
-                Kind::Time { step, .. } => start + step,
-                Kind::Session { gap } => end - gap + 1,
-                Kind::Count { .. } => i64::MIN,
-            };
-            self.chains.drop_while(asset, |row| row < done);
+        let over = |end: i64| end.saturating_add(lateness) <= at;
+        match self.spec.kind {
+            Kind::Time { size, step } => {
+                let start = at - lateness - size;
+                self.fired.remove(&(asset, start));
+                self.chains.drop_while(asset, |row| row < start + step);
+            }
+            Kind::Session { gap } => {
+                // As they are now: late rows may have joined one that was told to others that live on.
+                for (first, last) in self.sessions(asset, gap) {
+                    if over(last.saturating_add(gap)) {
+                        self.chains.drop_while(asset, |row| row <= last);
+                        self.forget_fired(asset, first, last);
+                    }
+                }
+            }
+            Kind::Count { .. } => {}
+        }
+    }
+
+    fn forget_fired(&mut self, asset: u32, first: i64, last: i64) {
+        let covered = self.fired.range((asset, first)..=(asset, last));
+        let covered: Vec<(u32, i64)> = covered.map(|(key, _)| *key).collect();
+        for key in covered {
+            self.fired.remove(&key);
         }
     }
 
