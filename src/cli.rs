@@ -34,8 +34,10 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check a configuration, its views and its models, and print all problems at once
     Check(CheckArgs),
-    /// Score a file with the same engine, without Kafka
+    /// Score a file, or the topic's history, with the same engine, without publishing
     Score(ScoreArgs),
+    /// Write the rows of a view, from a file or the topic's history: what a model would have seen
+    Replay(ReplayArgs),
     /// Publish telemetry: NASA's engines or simulated cars
     Feed(FeedArgs),
     /// Watch the fleet: assets by confidence and by remaining life
@@ -69,12 +71,35 @@ pub(crate) struct ScoreArgs {
     /// The pipeline's configuration
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Readings: .parquet, .csv or .jsonl, in the order of their times
+    /// Readings: .parquet, .csv or .jsonl, in the order of their arrival [default: the input topic, from its
+    /// oldest record to its newest]
     #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
+    pub input: Option<PathBuf>,
     /// Where scores go: .parquet or .csv
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+    /// Bootstrap servers, instead of `kafka.brokers`
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
+    pub brokers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The pipeline's configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The view whose rows are written
+    #[arg(long)]
+    pub view: String,
+    /// Readings, as for `score` [default: the input topic]
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Where rows go: .parquet or .csv
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Bootstrap servers, instead of `kafka.brokers`
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
+    pub brokers: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,9 @@ mod check;
 mod cli;
 mod demo;
 mod feed;
+mod files;
+mod history;
+mod replay;
 mod run;
 mod score;
 mod terminal;
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Feed(args) => feed::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -265,6 +265,16 @@ fn is_false(value: &bool) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventTimestamp(pub i64);
 
+impl EventTimestamp {
+    /// Reads RFC 3339.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, chrono::ParseError> {
+        DateTime::parse_from_rfc3339(text).map(|time| EventTimestamp(time.timestamp_micros()))
+    }
+}
+
 impl fmt::Display for EventTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_default();
@@ -281,8 +291,7 @@ impl Serialize for EventTimestamp {
 impl<'de> Deserialize<'de> for EventTimestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
-        let time = DateTime::parse_from_rfc3339(&text).map_err(de::Error::custom)?;
-        Ok(EventTimestamp(time.timestamp_micros()))
+        EventTimestamp::parse(&text).map_err(de::Error::custom)
     }
 }
 

@@ -314,7 +314,8 @@ mod tests {
 
     #[test]
     fn a_partition_keeps_its_slot_while_others_come_and_go() {
-        let state = |partition| PartitionState::new(partition, 0, 0, Watermark::new(0, Vec::new()));
+        let state =
+            |partition| PartitionState::new(partition, 0, 0, Watermark::new(0, Vec::new(), 0));
         let mut partitions = Partitions::default();
         (4..7).for_each(|partition| partitions.insert(state(partition)));
         partitions.remove(4);

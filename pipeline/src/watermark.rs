@@ -37,17 +37,21 @@ pub struct Watermark {
     published: i64,
     /// Marks of an earlier run, not yet reached.
     marks: VecDeque<Mark>,
+    /// Marks up to this record were committed with what they caused.
+    publish_from: i64,
 }
 
 impl Watermark {
-    /// `bound` in microseconds; `marks` as they were written, in the order of their offsets.
-    pub fn new(bound: i64, marks: Vec<Mark>) -> Self {
+    /// `bound` in microseconds; `marks` as they were written, in the order of their offsets. What marks up to
+    /// the record `publish_from` caused is published already.
+    pub fn new(bound: i64, marks: Vec<Mark>, publish_from: i64) -> Self {
         Watermark {
             bound,
             latest: i64::MIN,
             at: i64::MIN,
             published: i64::MIN,
             marks: marks.into(),
+            publish_from,
         }
     }
 
@@ -71,8 +75,9 @@ impl Watermark {
     pub fn reach(&mut self, offset: i64) {
         while let Some(mark) = self.marks.front().filter(|mark| mark.offset <= offset) {
             self.at = self.at.max(mark.watermark);
-            // What a mark caused was committed with it.
-            self.published = self.published.max(self.at);
+            if mark.offset <= self.publish_from {
+                self.published = self.published.max(self.at);
+            }
             self.marks.pop_front();
         }
     }
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_watermark_is_judged_at_each_record() {
-        let mut watermark = Watermark::new(5, Vec::new());
+        let mut watermark = Watermark::new(5, Vec::new(), 0);
         let told: Vec<(i64, bool)> = [10, 7, 20, 14, 15, 3]
             .iter()
             .enumerate()
@@ -132,7 +137,7 @@ mod tests {
             offset: 2,
             watermark: 100,
         };
-        let mut watermark = Watermark::new(0, vec![mark]);
+        let mut watermark = Watermark::new(0, vec![mark], 2);
         watermark.observe(0, 10, false);
         watermark.observe(1, 20, true);
         assert_eq!(watermark.at(), 20);
@@ -143,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_quiet_partition_goes_on_with_the_wall_clock() {
-        let mut watermark = Watermark::new(5, Vec::new());
+        let mut watermark = Watermark::new(5, Vec::new(), 0);
         assert_eq!(watermark.after(1_000), None);
         watermark.observe(0, 50, true);
         assert_eq!(watermark.after(30), Some(75));

@@ -1,20 +1,20 @@
 //! The table of scores: one row per prediction, one column per contribution.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use forewarn_models::Verdict;
 use forewarn_pipeline::Plan;
 use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::unscored::Unscored;
-use polars::prelude::{
-    Column, CsvWriter, DataFrame, DataType, ParquetWriter, SerWriter as _, TimeUnit,
-};
+use polars::prelude::{Column, DataFrame, DataType, TimeUnit};
+
+use crate::files::write_table;
 
 /// Columns of the output, filled step by step.
 pub(super) struct ScoreTable {
+    partition: Vec<i32>,
     row: Vec<u64>,
     asset: Vec<String>,
     event_at: Vec<i64>,
@@ -65,6 +65,7 @@ impl ScoreTable {
             }
         }
         ScoreTable {
+            partition: Vec::new(),
             row: Vec::new(),
             asset: Vec::new(),
             event_at: Vec::new(),
@@ -89,8 +90,8 @@ impl ScoreTable {
         }
     }
 
-    /// Appends a step's results. Offsets are rows of the file, counted from 0; a window stands at its last
-    /// row.
+    /// Appends a step's results. The row is the offset in its partition, or in a file, counted from 0; a window
+    /// stands at its last one.
     pub(super) fn append(&mut self, step: &Step<'_>) {
         for refused in step.refused {
             let first = (0, refused.offset as u64);
@@ -107,6 +108,7 @@ impl ScoreTable {
         }
         for scored in step.results() {
             let (head, model) = (scored.head, &scored.model.model);
+            self.partition.push(step.partition(head.slot));
             self.row.push(head.offset as u64);
             self.asset
                 .push(step.asset(head.slot, head.asset).to_owned());
@@ -175,6 +177,7 @@ impl ScoreTable {
         };
         let micros = Column::new("event_time".into(), self.event_at);
         let mut columns = vec![
+            Column::new("partition".into(), self.partition),
             Column::new("row".into(), self.row),
             Column::new("asset".into(), self.asset),
             micros.cast(&DataType::Datetime(TimeUnit::Microseconds, None))?,
@@ -202,22 +205,7 @@ impl ScoreTable {
             columns.push(Column::new(format!("contribution.{name}").into(), shares));
         }
         let mut frame = DataFrame::new(rows, columns)?;
-        let context = || path.display().to_string();
-        let file = File::create(path).with_context(context)?;
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some("parquet") => drop(
-                ParquetWriter::new(file)
-                    .finish(&mut frame)
-                    .with_context(context)?,
-            ),
-            Some("csv") => CsvWriter::new(file)
-                .finish(&mut frame)
-                .with_context(context)?,
-            _ => bail!(
-                "{}: the file's name must end in .parquet or .csv",
-                path.display()
-            ),
-        }
+        write_table(path, &mut frame).with_context(|| path.display().to_string())?;
         Ok(((rows - unscored) as u64, unscored as u64))
     }
 }

@@ -156,7 +156,8 @@ impl Pipeline {
         let config = dir.path().join("pipeline.toml");
         let text = format!(
             "name = \"{name}\"\n[kafka]\nbrokers = \"{brokers}\"\n[source]\ntopic = \"{topic}\"\n{source}\n\
-             [sink]\npredictions = \"{predictions}\"\ndead-letters = \"{dead_letters}\"\n{toml}\n"
+             [sink]\npredictions = \"{predictions}\"\ndead-letters = \"{dead_letters}\"\n\
+             late = \"{name}-late\"\nstatus = \"{name}-status\"\n{toml}\n"
         );
         std::fs::write(&config, text).expect("written");
         Pipeline {
@@ -171,6 +172,21 @@ impl Pipeline {
 
     pub fn config(&self) -> &str {
         self.config.to_str().expect("UTF-8 path")
+    }
+
+    /// Topic of readings that came too late.
+    pub fn late(&self) -> String {
+        format!("{}-late", self.name)
+    }
+
+    /// Topic of changes of statuses.
+    pub fn status(&self) -> String {
+        format!("{}-status", self.name)
+    }
+
+    /// Topic of the marks of quiet partitions.
+    pub fn progress(&self) -> String {
+        format!("{}-progress", self.name)
     }
 
     /// Starts the service.

@@ -30,7 +30,7 @@ fn config() -> Config {
 
 fn partitions() -> Partitions {
     let mut partitions = Partitions::default();
-    let watermark = Watermark::new(0, Vec::new());
+    let watermark = Watermark::new(0, Vec::new(), 0);
     partitions.insert(PartitionState::new(0, 0, 0, watermark));
     partitions
 }

@@ -117,7 +117,7 @@ impl Engine {
     /// Takes a partition over with empty state. Records from `start` on build it up, `marks` coming back at
     /// their offsets; only what becomes due from `publish_from` on causes outputs.
     pub fn assign(&mut self, partition: i32, start: i64, publish_from: i64, marks: Vec<Mark>) {
-        let watermark = Watermark::new(self.bound, marks);
+        let watermark = Watermark::new(self.bound, marks, publish_from);
         let mut state = PartitionState::new(partition, start, publish_from, watermark);
         self.stages.prepare(&self.plan, &self.limits, &mut state);
         self.scoring.prepare(&self.plan, &mut state);
@@ -189,6 +189,19 @@ impl Engine {
             state.watermark.advance(watermark);
             self.segment()?;
         }
+        Ok(self.end())
+    }
+
+    /// Applies the marks that stand behind the last record of each partition: the end of a replay.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub fn reach_marks(&mut self) -> Result<Step<'_>, EngineError> {
+        self.begin();
+        for state in self.partitions.iter_mut() {
+            state.watermark.reach(state.next_offset);
+        }
+        self.segment()?;
         Ok(self.end())
     }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::config::{Config, Guarantee, Kafka};
 
@@ -72,6 +74,20 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
     }
     config
 }
+
+/// For clients whose errors are all answered by the calls that meet them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl ClientContext for Silent {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Silent {}
 
 /// What librdkafka says of itself, for all clients. It calls much an error that is mended a moment later,
 /// and what is not mended comes back as the error of a call; so its lines are for debugging.

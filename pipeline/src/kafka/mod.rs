@@ -19,6 +19,7 @@ pub mod deliveries;
 mod idle;
 mod progress;
 pub mod reader;
+pub mod replay;
 mod sink;
 mod source;
 pub mod topics;

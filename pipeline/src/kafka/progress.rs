@@ -8,7 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{self, Role};
+use super::client::{self, Role, Silent};
+use super::replay::is_final;
 use crate::config::Config;
 use crate::publish::MarkRecord;
 use crate::watermark::Mark;
@@ -30,7 +31,7 @@ pub fn read(config: &Config, partitions: &[i32]) -> Result<HashMap<i32, Vec<Mark
         },
     );
     client.set("enable.partition.eof", "true");
-    let consumer: BaseConsumer = client.create()?;
+    let consumer: BaseConsumer<Silent> = client.create_with_context(Silent)?;
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition_offset(&topic, *partition, Offset::Beginning)?;
@@ -56,9 +57,7 @@ pub fn read(config: &Config, partitions: &[i32]) -> Result<HashMap<i32, Vec<Mark
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
-            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_final) => {
-                return Err(error);
-            }
+            Some(Err(error)) if is_final(&error) => return Err(error),
             Some(Err(_)) | None if Instant::now() > deadline => {
                 return Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::OperationTimedOut,
@@ -71,14 +70,4 @@ pub fn read(config: &Config, partitions: &[i32]) -> Result<HashMap<i32, Vec<Mark
         .values_mut()
         .for_each(|marks| marks.sort_by_key(|mark| mark.offset));
     Ok(marks)
-}
-
-fn is_final(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-    )
 }

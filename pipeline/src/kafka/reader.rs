@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -134,8 +134,8 @@ impl Lag {
     }
 }
 
-fn partitions(
-    consumer: &BaseConsumer,
+pub(super) fn partitions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     topic: &str,
     offset: Offset,
 ) -> Result<TopicPartitionList, ReadError> {

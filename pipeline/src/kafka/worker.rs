@@ -22,10 +22,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::BorrowedMessage;
 
 use super::idle::Quiet;
 use super::progress;
+use super::replay::borrow;
 use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
 use super::source::{Rebalance, Resume, Source};
 use crate::clocks::micros;
@@ -389,15 +390,5 @@ impl Worker {
         self.take_over(&resume, marks);
         self.source.rewind(&resume)?;
         Ok(())
-    }
-}
-
-fn borrow<'a>(message: &'a BorrowedMessage<'_>) -> Message<'a> {
-    Message {
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp: message.timestamp().to_millis(),
-        key: message.key(),
-        payload: message.payload(),
     }
 }
