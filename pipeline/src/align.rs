@@ -7,7 +7,10 @@
 //! ```
 //!
 //! A row at T is made when the watermark has passed T, so that every signal measured at T is in it, whatever
-//! the order in which they came. Invariant: an asset without any value that is young enough gets no rows.
+//! the order in which they came. A message behind the watermark that is still the asset's newest makes the rows
+//! that it was waited for at once; one that is older than what the asset's rows already know is too late.
+//!
+//! Invariant: an asset without any value that is young enough gets no rows.
 
 use std::collections::BTreeMap;
 
@@ -75,12 +78,15 @@ const EMPTY: Cell = Cell {
 struct AlignedAsset {
     /// The latest row that was made.
     made: i64,
+    /// The latest value of any signal.
+    newest: i64,
     /// The latest row that is due; `i64::MIN` when none is.
     next: i64,
 }
 
 const NEW: AlignedAsset = AlignedAsset {
     made: i64::MIN,
+    newest: i64::MIN,
     next: i64::MIN,
 };
 
@@ -96,21 +102,22 @@ impl AlignState {
         }
     }
 
-    /// Takes row `row` in. Gives the instant of the row that it came too late for, if it did.
-    pub fn insert(&mut self, rows: &Rows, row: usize) -> Option<i64> {
+    /// Takes row `row` in. Gives the instant that it should have come before, if it is too late.
+    pub fn insert(&mut self, rows: &Rows, row: usize, out: &mut Rows) -> Option<i64> {
         let head = &rows.heads[row];
         let (asset, at) = (head.asset as usize, head.event_at);
         if asset >= self.assets.len() {
             self.assets.resize(asset + 1, NEW);
             self.cells.resize((asset + 1) * self.signals, EMPTY);
         }
-        let made = self.assets[asset].made;
-        if at <= made {
-            return Some(made);
+        let AlignedAsset { made, newest, .. } = self.assets[asset];
+        if at <= made || at < newest {
+            return Some(made.max(newest));
         }
+        self.assets[asset].newest = at;
         for (signal, column) in rows.columns[..self.signals].iter().enumerate() {
             let (value, cell) = (column[row], &mut self.cells[asset * self.signals + signal]);
-            if value.is_nan() || at < cell.at {
+            if value.is_nan() {
                 continue;
             }
             let offset = head.offset;
@@ -123,6 +130,16 @@ impl AlignState {
                 }
                 _ => {}
             }
+        }
+        // Rows that the watermark has passed already: this message is what makes them.
+        while (i64::MIN + 1..head.release.at).contains(&self.assets[asset].next) {
+            let next = self.assets[asset].next;
+            self.make(
+                (head.slot, head.asset),
+                next,
+                (head.release, head.publish),
+                out,
+            );
         }
         None
     }
@@ -142,17 +159,30 @@ impl AlignState {
             if at >= limit {
                 return;
             }
+            let due = at.saturating_add(1);
+            let release = Release {
+                at: due,
+                in_time: true,
+            };
+            let publish = watermark.is_unpublished(due);
             for asset in entry.remove() {
-                self.make(slot, asset, at, watermark, out);
+                // It may have been made already, by a message that came behind.
+                if self.assets[asset as usize].next == at {
+                    self.make((slot, asset), at, (release, publish), out);
+                }
             }
         }
     }
 
-    fn make(&mut self, slot: u32, asset: u32, at: i64, watermark: &Watermark, out: &mut Rows) {
+    fn make(
+        &mut self,
+        (slot, asset): (u32, u32),
+        at: i64,
+        (release, publish): (Release, bool),
+        out: &mut Rows,
+    ) {
         let state = &mut self.assets[asset as usize];
-        if state.next == at {
-            state.next = i64::MIN;
-        }
+        state.next = i64::MIN;
         let cells = &self.cells[asset as usize * self.signals..][..self.signals];
         let young =
             |cell: &&Cell| !cell.value.is_nan() && at.saturating_sub(cell.at) <= self.spec.max_age;
@@ -164,7 +194,6 @@ impl AlignState {
         let value = |cell: &Cell| if young(&cell) { cell.value } else { f64::NAN };
         self.scratch.extend(cells.iter().map(value));
         state.made = at;
-        let due = at.saturating_add(1);
         let head = Head {
             slot,
             asset,
@@ -172,11 +201,8 @@ impl AlignState {
             first_offset,
             offset,
             message: None,
-            release: Release {
-                at: due,
-                in_time: true,
-            },
-            publish: watermark.is_unpublished(due),
+            release,
+            publish,
             origin: Origin::Aligned,
         };
         out.push(head, &self.scratch);

@@ -223,6 +223,8 @@ impl Conditions {
         }
         if !std::mem::replace(&mut cell.armed, true) {
             let look = head.event_at.saturating_add(after).saturating_add(1);
+            // Not before the watermark that let the row go: what is due by then has been published.
+            let look = look.max(head.release.at.saturating_add(1));
             self.due.entry(look).or_default().push((head.asset, status));
         }
         let silent = last.at != i64::MIN && head.event_at - last.at > after;

@@ -26,6 +26,8 @@ pub struct Assets {
     latest: Vec<i64>,
     /// Numbers of evicted assets, to be used again.
     free: Vec<u32>,
+    /// Those evicted in this batch, whose outputs still need their names.
+    evicted: Vec<u32>,
 }
 
 impl Assets {
@@ -37,6 +39,7 @@ impl Assets {
             hasher,
             latest,
             free,
+            ..
         } = self;
         let hash = hasher.hash_one(name);
         if let Some(asset) = index.find(hash, |asset| &*names[*asset as usize] == name) {
@@ -74,11 +77,18 @@ impl Assets {
             if let Ok(entry) = self.index.find_entry(hash, |known| *known == asset) {
                 entry.remove();
             }
-            self.names[asset as usize] = "".into();
             self.latest[asset as usize] = i64::MIN;
         }
-        self.free.extend(evicted.iter().rev());
+        self.evicted.extend(&evicted);
         evicted
+    }
+
+    /// A new batch begins: numbers of assets evicted before may be used again.
+    pub fn begin_batch(&mut self) {
+        for asset in self.evicted.drain(..).rev() {
+            self.names[asset as usize] = "".into();
+            self.free.push(asset);
+        }
     }
 
     /// Forgets all names: numbers of a pipeline without state live for one batch.
@@ -300,6 +310,8 @@ mod tests {
         }
         assert_eq!(assets.evict(20), [0, 2]);
         assert_eq!((assets.len(), assets.name(1)), (1, "b"));
+        assert_eq!(assets.name(2), "c", "known until the batch is over");
+        assets.begin_batch();
         let mut intern = |name: &str| assets.intern(name, 3);
         assert_eq!(
             ["d", "b", "a", "e"].map(&mut intern),

@@ -209,6 +209,7 @@ impl Engine {
         let stateless = !self.plan.has_state();
         for state in self.partitions.iter_mut() {
             state.held.begin_batch();
+            state.assets.begin_batch();
             if stateless {
                 state.assets.clear();
             }

@@ -193,7 +193,7 @@ impl Stages {
                 continue;
             };
             align.advance(head.slot, watermark, head.release.at, aligned);
-            if let Some(made) = align.insert(released, row) {
+            if let Some(made) = align.insert(released, row, aligned) {
                 late.extend(too_late(head, None, (head.event_at, made)));
             }
         }

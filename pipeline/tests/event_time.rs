@@ -1,0 +1,571 @@
+//! Everything about event time but the windows themselves (`windows.rs`): alignment, missing values,
+//! statuses, sequences and recurrent states, views over views, early results and revisions, limits.
+//!
+//! The first test holds for all of it at once: what is published does not depend on where batches are cut,
+//! nor on where another process takes over. The others show, by hand, that it is right.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::path::Path;
+
+use forewarn_pipeline::message::Message;
+use forewarn_pipeline::publish::{
+    Encoder, Output, OutputRecord, Publisher, SetAside, SetAsideRecord,
+};
+use forewarn_pipeline::{Config, Engine, Plan};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn config(text: &str) -> Config {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
+    let text = format!(
+        "name = \"p\"\n[source]\ntopic = \"in\"\nevent-time = {{ field = \"t\", unit = \"s\" }}\n{text}\n\
+         [models]\nrepository = \"{}\"\n",
+        models.display()
+    );
+    // Models are served in the text, which stands before their repository.
+    let (text, serve): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| !line.starts_with("serve "));
+    let serve: String = serve
+        .iter()
+        .map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let (model, view) = (words.next().unwrap(), words.next().unwrap());
+            format!("[[models.serve]]\nname = \"{model}\"\nview = \"{view}\"\n")
+        })
+        .collect();
+    Config::parse("p.toml", &(text.join("\n") + "\n" + &serve), Path::new(".")).unwrap()
+}
+
+/// Everything that an engine publishes, as text.
+#[derive(Default)]
+struct Published(Vec<(String, Value)>);
+
+impl Publisher for Published {
+    type Error = Infallible;
+
+    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), Infallible> {
+        let topic = match record.output {
+            Output::Prediction { .. } => "prediction",
+            Output::Status => "status",
+            Output::Progress { .. } => "progress",
+        };
+        let mut json: Value = serde_json::from_slice(record.payload).unwrap();
+        let id = record
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "ce_id")
+            .unwrap()
+            .1;
+        json["id"] = id.into();
+        self.0.push((topic.into(), json));
+        Ok(())
+    }
+
+    fn set_aside(&mut self, record: &SetAsideRecord<'_>) -> Result<(), Infallible> {
+        let topic = match record.why {
+            SetAside::Refused(code) => code,
+            SetAside::Late => "late",
+        };
+        let headers: Vec<Value> = record.headers.iter().map(|(k, v)| json!([k, v])).collect();
+        self.0.push((topic.into(), headers.into()));
+        Ok(())
+    }
+}
+
+struct Run<'a> {
+    engine: &'a mut Engine,
+    encoder: Encoder,
+    published: Published,
+}
+
+fn engine(config: &Config) -> Engine {
+    Engine::new(config, Plan::build(config).unwrap())
+}
+
+impl<'a> Run<'a> {
+    /// Begins anew: an engine keeps nothing of a partition that it takes over again.
+    fn new(engine: &'a mut Engine, publish_from: i64) -> Self {
+        engine.assign(0, 0, publish_from, Vec::new());
+        Run {
+            engine,
+            encoder: Encoder::new("p", "in"),
+            published: Published::default(),
+        }
+    }
+
+    /// Takes the records `range` of a log of (asset, JSON).
+    fn step(&mut self, log: &[(String, String)], range: std::ops::Range<usize>) {
+        let messages: Vec<Message<'_>> = range
+            .map(|offset| Message {
+                partition: 0,
+                offset: offset as i64,
+                timestamp: Some(2_000_000_000_000),
+                key: Some(log[offset].0.as_bytes()),
+                payload: Some(log[offset].1.as_bytes()),
+            })
+            .collect();
+        let step = self.engine.step(&messages).unwrap();
+        let Ok(()) = self.encoder.publish(&step, &mut self.published);
+    }
+
+    fn end(&mut self) {
+        let step = self.engine.advance(0, i64::MAX).unwrap();
+        let Ok(()) = self.encoder.publish(&step, &mut self.published);
+    }
+
+    fn sorted(self) -> Vec<(String, String)> {
+        let texts = self
+            .published
+            .0
+            .into_iter()
+            .map(|(topic, json)| (topic, json.to_string()));
+        let mut sorted: Vec<(String, String)> = texts.collect();
+        sorted.sort();
+        sorted
+    }
+}
+
+/// Publishes a log in one go and gives the payloads of a topic.
+fn told(config: &Config, log: &[(&str, Value)], topic: &str) -> Vec<Value> {
+    let log: Vec<(String, String)> = log
+        .iter()
+        .map(|(asset, json)| ((*asset).to_owned(), json.to_string()))
+        .collect();
+    let mut engine = engine(config);
+    let mut run = Run::new(&mut engine, 0);
+    run.step(&log, 0..log.len());
+    run.end();
+    let of_topic = run
+        .published
+        .0
+        .into_iter()
+        .filter(|(name, _)| name == topic);
+    of_topic.map(|(_, json)| json).collect()
+}
+
+const WIDE: &str = r#"
+[event-time]
+out-of-orderness = "10s"
+duplicates = "drop"
+[signals]
+a = { missing = { hold = "15s" } }
+b = { missing = "interpolate" }
+c = { missing = "no-score" }
+[status.stuck]
+signal = "a"
+unchanged-for = "20s"
+tolerance = 1.0
+[status.quiet]
+silent-for = "30s"
+[views.each]
+features = ["a", "c", "a + stuck AS s", "quiet"]
+[views.minute]
+window = { hopping = "20s", every = "10s" }
+allowed-lateness = "25s"
+early-every = "7s"
+revise-every = "4s"
+min-rows = 2
+features = ["AVG(a) AS a", "AVG(b) AS b", "MAX(stuck) AS st", "AVG(c) AS c"]
+[views.later]
+from = "minute"
+window = { tumbling = "60s" }
+allowed-lateness = "20s"
+features = ["AVG(a) AS a", "MAX(b) AS b"]
+[views.over]
+from = "later"
+features = ["a", "b - a AS b"]
+[limits]
+evict-after = "200s"
+max-assets-per-partition = 4
+serve plain over
+serve weighted minute
+serve lstm-window minute
+serve running-sum later
+"#;
+
+const SEQUENCES: &str = r#"
+[event-time]
+max-ahead = "1000000days"
+[signals]
+a = { missing = "no-score" }
+b = { missing = { fill = 0.5 } }
+c = { missing = { hold = "5s" } }
+[views.rows]
+features = ["a", "b", "c"]
+[views.sessions]
+window = { session = "12s" }
+allowed-lateness = "9s"
+features = ["AVG(a) AS a", "COUNT(*) AS b"]
+[views.counts]
+from = "rows"
+window = { count = 4, every = 2 }
+features = ["LAST(a) AS a", "MIN(b) AS b"]
+[limits]
+evict-after = "60s"
+max-bytes-per-asset = 700
+serve weighted rows
+serve lstm-step rows
+serve plain sessions
+serve running-sum counts
+"#;
+
+const NARROW: &str = r#"
+narrow = { signal = "tag", value = "v" }
+[event-time]
+out-of-orderness = "6s"
+[align]
+every = "5s"
+max-age = "12s"
+[signals]
+a = {}
+b = { missing = { fill = 1 } }
+[status.stuck]
+signal = "a"
+unchanged-for = "10s"
+[views.rows]
+features = ["a", "b", "stuck"]
+[views.w]
+window = { tumbling = "15s" }
+features = ["AVG(a) AS a", "COUNT(b) AS b"]
+serve weighted rows
+serve plain w
+"#;
+
+/// A reading: asset, step forward, how far behind, what it carries.
+type Reading = (usize, i64, i64, u8, i32);
+
+fn readings() -> impl Strategy<Value = Vec<Reading>> {
+    let forward = prop_oneof![8 => 0_i64..6, 1 => 6_i64..90];
+    let back = prop_oneof![6 => 0_i64..8, 1 => 8_i64..60];
+    prop::collection::vec((0_usize..6, forward, back, any::<u8>(), -8_i32..8), 1..120)
+}
+
+fn log(readings: &[Reading], narrow: bool) -> Vec<(String, String)> {
+    let mut now = 1_000_000;
+    let mut line = |(asset, forward, back, carries, value): &Reading| {
+        now += forward;
+        let at = now - back;
+        let value = f64::from(*value) * 0.25;
+        let json = if narrow {
+            let tag = ["a", "b", "other"][usize::from(*carries) % 3];
+            json!({"t": at, "tag": tag, "v": value})
+        } else {
+            let mut json = json!({ "t": at });
+            for (bit, (name, value)) in [("a", value), ("b", value * 3.0 + 1.0), ("c", -value)]
+                .into_iter()
+                .enumerate()
+            {
+                // Mostly there; some messages are no readings.
+                if carries >> (2 * bit) & 3 != 3 {
+                    json[name] = value.into();
+                }
+            }
+            if *carries == 77 {
+                json["t"] = Value::Null;
+            }
+            json
+        };
+        (format!("asset-{asset}"), json.to_string())
+    };
+    readings.iter().map(&mut line).collect()
+}
+
+thread_local! {
+    static ENGINES: RefCell<[Option<Engine>; 3]> = const { RefCell::new([None, None, None]) };
+}
+
+proptest! {
+    #[test]
+    fn what_is_published_does_not_depend_on_cuts_nor_on_who_takes_over(
+        shape in 0_usize..3,
+        readings in readings(),
+        cuts in prop::collection::vec(1_usize..40, 1..8),
+        takeover in 0_usize..120,
+    ) {
+        // Loading models takes longer than a case.
+        let mut engine = ENGINES.with(|engines| engines.borrow_mut()[shape].take()).unwrap_or_else(|| {
+            engine(&config([WIDE, SEQUENCES, NARROW][shape]))
+        });
+        let log = log(&readings, shape == 2);
+        let mut whole = Run::new(&mut engine, 0);
+        whole.step(&log, 0..log.len());
+        whole.end();
+        let expected = whole.sorted();
+
+        let mut cut = Run::new(&mut engine, 0);
+        let (mut at, mut sizes) = (0, cuts.iter().cycle());
+        while at < log.len() {
+            let end = (at + sizes.next().unwrap()).min(log.len());
+            cut.step(&log, at..end);
+            at = end;
+        }
+        cut.end();
+        prop_assert_eq!(cut.sorted(), expected.clone(), "cut into batches");
+
+        // One process commits what the first records caused; the next one rebuilds and goes on.
+        let takeover = takeover.min(log.len());
+        let mut first = Run::new(&mut engine, 0);
+        first.step(&log, 0..takeover);
+        let mut both = first.sorted();
+        let mut second = Run::new(&mut engine, takeover as i64);
+        second.step(&log, 0..log.len());
+        second.end();
+        both.extend(second.sorted());
+        both.sort();
+        prop_assert_eq!(both, expected, "taken over");
+        ENGINES.with(|engines| engines.borrow_mut()[shape] = Some(engine));
+    }
+
+    #[test]
+    fn aligned_rows_equal_a_plain_loop_whatever_the_order_of_arrival(
+        readings in prop::collection::vec((0_usize..3, 0_i64..4, 0_u8..2, -8_i32..8), 1..80),
+        jitter in prop::collection::vec(0_i64..6, 80),
+        trigger in any::<bool>(),
+    ) {
+        let (every, age) = (5, 12);
+        let align = if trigger { "on = \"a\"" } else { "every = \"5s\"" };
+        let config = config(&NARROW.replace("every = \"5s\"", align));
+        let mut now = 1_000_000;
+        // (asset, at, tag, value); one value of a signal of an asset at an instant.
+        let mut all: Vec<(usize, i64, usize, f64)> = Vec::new();
+        for (asset, forward, tag, value) in readings {
+            now += forward;
+            let (tag, value) = (usize::from(tag), f64::from(value));
+            if !all.iter().any(|known| (known.0, known.1, known.2) == (asset, now, tag)) {
+                all.push((asset, now, tag, value));
+            }
+        }
+        let mut arrivals: Vec<(i64, (usize, i64, usize, f64))> =
+            all.iter().zip(&jitter).map(|(reading, jitter)| (reading.1 + jitter, *reading)).collect();
+        arrivals.sort_by_key(|(arrival, _)| *arrival);
+        let log: Vec<(&str, Value)> = arrivals
+            .iter()
+            .map(|(_, (asset, at, tag, value))| {
+                let tag = ["a", "b"][*tag];
+                (["x", "y", "z"][*asset], json!({"t": at, "tag": tag, "v": value}))
+            })
+            .collect();
+        // The view `w` with one row per window is not looked at: the rows themselves are, by their inputs.
+        let mut told: Vec<(String, i64, bool)> = told(&config, &log, "prediction")
+            .iter()
+            .filter(|json| json["aligned"] == true)
+            .map(|json| {
+                let at = forewarn_pipeline::prediction::EventTimestamp::parse(json["event_time"].as_str().unwrap());
+                let scored = json["unscored"].is_null();
+                (json["asset"].as_str().unwrap().to_owned(), at.unwrap().0 / 1_000_000, scored)
+            })
+            .collect();
+        told.sort();
+
+        let mut expected = Vec::new();
+        let last = all.iter().map(|reading| reading.1).max().unwrap();
+        for (asset, name) in ["x", "y", "z"].into_iter().enumerate() {
+            let of = |tag: usize, at: i64| {
+                let past = all.iter().filter(move |r| r.0 == asset && r.2 == tag && r.1 <= at);
+                past.max_by_key(|r| r.1).filter(|r| at - r.1 <= age).copied()
+            };
+            for at in 1_000_000..=last + age {
+                let due = if trigger {
+                    all.iter().any(|r| r.0 == asset && r.2 == 0 && r.1 == at)
+                } else {
+                    at % every == 0
+                };
+                if due && (of(0, at).is_some() || of(1, at).is_some()) {
+                    // b is filled where it is missing? Not where a message carries one signal.
+                    let complete = of(0, at).is_some() && of(1, at).is_some();
+                    expected.push((name.to_owned(), at, complete));
+                }
+            }
+        }
+        expected.sort();
+        prop_assert_eq!(told, expected);
+    }
+}
+
+/// Scores of the fixture `weighted`: a₋₂ + 10·a₋₁ + 100·a₀.
+fn ruls(predictions: &[Value]) -> Vec<Value> {
+    let rul = |json: &Value| match json["rul"]["value"].as_f64() {
+        Some(value) => json!(value),
+        None => json["unscored"]["code"].clone(),
+    };
+    predictions.iter().map(rul).collect()
+}
+
+#[test]
+fn a_missing_value_is_held_up_to_its_age_and_then_not_scored() {
+    let config = config(
+        "[signals]\na = { missing = { hold = \"10s\" } }\n[views.v]\nfeatures = [\"a\"]\nserve weighted v\n",
+    );
+    let log = [
+        ("x", json!({"t": 0})),
+        ("x", json!({"t": 10, "a": 1})),
+        ("x", json!({"t": 20})),
+        ("x", json!({"t": 21})),
+        ("x", json!({"t": 22, "a": 2})),
+        ("y", json!({"t": 23})),
+    ];
+    let told = ruls(&told(&config, &log, "prediction"));
+    let mut expected = vec![
+        json!("signal-missing"),
+        json!(111.0),
+        json!(111.0),
+        json!("signal-missing"),
+        json!(211.0),
+        json!("signal-missing"),
+    ];
+    let mut told = told;
+    told.sort_by_key(ToString::to_string);
+    expected.sort_by_key(ToString::to_string);
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn inside_a_window_a_gap_is_interpolated_and_ends_are_not() {
+    let config = config(
+        "[signals]\na = { missing = \"interpolate\" }\nb = {}\n\
+         [views.w]\nwindow = { tumbling = \"100s\" }\nfeatures = [\"SUM(a) AS a\", \"COUNT(a) AS b\"]\nserve plain w\n",
+    );
+    let log = [
+        ("x", json!({"t": 0, "b": 0})),
+        ("x", json!({"t": 10, "a": 1, "b": 0})),
+        ("x", json!({"t": 20, "b": 0})),
+        ("x", json!({"t": 50, "a": 5, "b": 0})),
+        ("x", json!({"t": 60, "b": 0})),
+    ];
+    let told = told(&config, &log, "prediction");
+    // 1 + 2 + 5 of three values: a quarter of the way from 1 to 5 at 20 s.
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["anomaly"]["score"], (64.0 + 9.0) / 2.0);
+    assert_eq!(told[0]["window"]["rows"], 5);
+}
+
+#[test]
+fn one_lying_clock_closes_no_windows_of_others() {
+    let window = "[views.w]\nwindow = { tumbling = \"10s\" }\nfeatures = [\"SUM(a) AS a\", \"COUNT(a) AS b\"]\n\
+                  [signals]\na = {}\nserve plain w\n";
+    let lying = |config: &Config| {
+        let at = 1_999_999_990_i64;
+        let log = [
+            ("good", json!({"t": at, "a": 1})),
+            ("liar", json!({"t": at + 100_000, "a": 1})),
+            ("good", json!({"t": at + 1, "a": 1})),
+            ("good", json!({"t": at + 2, "a": 1})),
+        ];
+        let scored = told(config, &log, "prediction");
+        let good: Vec<Value> = scored
+            .iter()
+            .filter(|json| json["asset"] == "good")
+            .map(|json| json["window"]["rows"].clone())
+            .collect();
+        (
+            good,
+            told(config, &log, "clock-ahead").len(),
+            told(config, &log, "late").len(),
+        )
+    };
+    assert_eq!(lying(&config(window)), (vec![json!(3)], 1, 0));
+    // Without the bound it does.
+    let trusting = format!("[event-time]\nmax-ahead = \"10000days\"\n{window}");
+    assert_eq!(lying(&config(&trusting)), (vec![json!(1)], 0, 2));
+}
+
+#[test]
+fn a_model_with_state_says_what_the_same_network_says_of_all_rows() {
+    let config = config(
+        "[signals]\na = {}\nb = {}\nc = {}\n[views.v]\nfeatures = [\"a\", \"b\", \"c\"]\n\
+         serve lstm-step v\nserve lstm-window v\n",
+    );
+    // Six rows: the window of lstm-window. Two assets, interleaved.
+    let log: Vec<(&str, Value)> = (0..12)
+        .map(|n| {
+            let value = |k: i64| ((n * 7 + k * 5) % 11) as f64 * 0.2 - 1.0;
+            let asset = ["x", "y"][n as usize % 2];
+            (
+                asset,
+                json!({"t": n, "a": value(0), "b": value(1), "c": value(2)}),
+            )
+        })
+        .collect();
+    let told = told(&config, &log, "prediction");
+    for asset in ["x", "y"] {
+        let last = |model: &str| {
+            let of = told
+                .iter()
+                .filter(|json| json["asset"] == asset && json["model"] == model);
+            of.max_by_key(|json| json["source"]["offset"].as_i64())
+                .unwrap()["rul"]["value"]
+                .clone()
+        };
+        assert!(last("lstm-step").is_number());
+        assert_eq!(last("lstm-step"), last("lstm-window"), "bit for bit");
+    }
+}
+
+#[test]
+fn a_revised_minute_revises_its_hour() {
+    let config = config(
+        "[event-time]\nmax-ahead = \"10000days\"\n[signals]\na = {}\n\
+         [views.minute]\nwindow = { tumbling = \"60s\" }\nallowed-lateness = \"7200s\"\nfeatures = [\"SUM(a) AS a\"]\n\
+         [views.hour]\nfrom = \"minute\"\nwindow = { tumbling = \"3600s\" }\nallowed-lateness = \"3600s\"\n\
+         features = [\"SUM(a) AS a\", \"COUNT(*) AS b\"]\nserve plain hour\n",
+    );
+    let mut log: Vec<(&str, Value)> = (0..130)
+        .map(|n| ("x", json!({"t": n * 30, "a": 1})))
+        .collect();
+    // The first hour is over, and a minute of it is told again.
+    log.push(("x", json!({"t": 45, "a": 100})));
+    let hours = told(&config, &log, "prediction");
+    let first: Vec<&Value> = hours
+        .iter()
+        .filter(|json| json["window"]["start"] == "1970-01-01T00:00:00Z")
+        .collect();
+    let score = |a: f64, b: f64| (a * a + b * b) / 2.0;
+    assert_eq!(first.len(), 2);
+    assert_eq!(first[0]["anomaly"]["score"], score(120.0, 60.0));
+    assert_eq!(first[1]["anomaly"]["score"], score(220.0, 60.0));
+    assert_eq!(first[1]["window"]["revision"], 1);
+    assert_eq!(first[1]["supersedes"], json!([first[0]["id"]]));
+}
+
+#[test]
+fn state_has_limits_and_what_they_refuse_is_named() {
+    let config = config(
+        "[signals]\na = {}\n[views.w]\nwindow = { session = \"100s\" }\nfeatures = [\"SUM(a) AS a\", \"COUNT(*) AS b\"]\n\
+         [limits]\nmax-assets-per-partition = 2\nmax-bytes-per-asset = 100\nevict-after = \"500s\"\nserve plain w\n",
+    );
+    let log: Vec<(&str, Value)> = [
+        ("x", 0),
+        ("y", 1),
+        ("z", 2),
+        ("x", 3),
+        ("x", 4),
+        ("y", 400),
+        ("y", 590),
+        ("z", 600),
+    ]
+    .map(|(asset, at)| (asset, json!({"t": at, "a": 1})))
+    .to_vec();
+    // The third asset of two; the third row of 40 bytes; then x has been silent for long enough.
+    assert_eq!(told(&config, &log, "too-many-assets").len(), 1);
+    let full = told(&config, &log, "asset-state-full");
+    assert_eq!(full.len(), 1);
+    assert!(
+        full[0]
+            .to_string()
+            .contains("asset x keeps 120 bytes in view w"),
+        "{full:?}"
+    );
+    let assets: Vec<Value> = told(&config, &log, "prediction")
+        .iter()
+        .map(|json| json["asset"].clone())
+        .collect();
+    assert!(
+        assets.contains(&json!("z")),
+        "evicted assets make room: {assets:?}"
+    );
+}
