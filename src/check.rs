@@ -1,6 +1,10 @@
 //! `forewarn check`: everything that can be known before a pipeline runs.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
+use forewarn_pipeline::plan::PlannedView;
+use forewarn_pipeline::window::Kind;
 use forewarn_pipeline::{Config, Plan};
 
 use crate::cli::CheckArgs;
@@ -41,9 +45,10 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
     for view in &plan.views {
         let width = view.view.width();
         println!(
-            "  view {}: {width} {}",
+            "  view {}: {width} {} {}",
             view.view.name(),
-            plural(width, "feature")
+            plural(width, "feature"),
+            rows_of(config, plan, view)
         );
     }
     for planned in &plan.models {
@@ -51,20 +56,60 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
         let signature = model.signature();
         let inputs: Vec<String> = signature.inputs.iter().map(ToString::to_string).collect();
         println!(
-            "  model {} version {}: {}, {} features over {} {}, input {}",
+            "  model {} version {}: {}, {} features over {}, input {}",
             model.name,
             model.version,
             contract.task.name(),
             contract.features.len(),
-            contract.length(),
-            plural(contract.length(), "row"),
+            if contract.is_recurrent() {
+                "one row and its own state".to_owned()
+            } else {
+                format!("{} {}", contract.length(), plural(contract.length(), "row"))
+            },
             inputs.join(", ")
         );
     }
-    println!(
-        "  outputs to {} and {}",
-        config.sink.predictions, config.sink.dead_letters
-    );
+    let mut outputs = vec![
+        config.sink.predictions.clone(),
+        config.sink.dead_letters.clone(),
+    ];
+    if plan.has_state() {
+        outputs.push(config.sink.late.clone());
+    }
+    if !plan.conditions.statuses.is_empty() {
+        outputs.push(config.sink.status.clone());
+    }
+    if plan.has_timers(config) {
+        outputs.push(config.progress_topic());
+    }
+    println!("  outputs to {}", outputs.join(", "));
+}
+
+/// What a view's rows are, and when they come.
+fn rows_of(config: &Config, plan: &Plan, view: &PlannedView) -> String {
+    let of = match view.from {
+        Some(from) => format!("rows of {}", plan.views[from].view.name()),
+        None => "readings".to_owned(),
+    };
+    let bound = config.event_time.out_of_orderness;
+    let wait = match (view.ordered, bound.is_zero()) {
+        (false, _) => "as they come".to_owned(),
+        (true, true) => "in the order of event time".to_owned(),
+        (true, false) => format!("in the order of event time, {bound:?} behind the latest"),
+    };
+    let micros = |micros: i64| format!("{:?}", Duration::from_micros(micros.unsigned_abs()));
+    let windows = match view.window.as_ref().map(|window| window.kind) {
+        None => return format!("of {of}, {wait}"),
+        Some(Kind::Time { size, step }) if size == step => {
+            format!("tumbling windows of {}", micros(size))
+        }
+        Some(Kind::Time { size, step }) => {
+            format!("hopping windows of {} every {}", micros(size), micros(step))
+        }
+        Some(Kind::Session { gap }) => format!("sessions with gaps under {}", micros(gap)),
+        Some(Kind::Count { rows, step }) => format!("the last {rows} at every {step}"),
+    };
+    format!("over {windows} of {of}, {wait}")
 }
 
 fn plural(count: usize, word: &str) -> String {

@@ -68,6 +68,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         &truth_topic,
         &config.sink.predictions,
         &config.sink.dead_letters,
+        &config.sink.late,
     ];
     for name in names {
         match &cluster {
@@ -124,6 +125,7 @@ fn configure(scenario: &dyn Scenario, brokers: &str, models: &Path) -> Result<Co
     config.source.topic = format!("{}-telemetry", config.name);
     config.sink.predictions = format!("{}-predictions", config.name);
     config.sink.dead_letters = format!("{}-dead-letters", config.name);
+    config.sink.late = format!("{}-late", config.name);
     config.models.repository = models.to_owned();
     Ok(config)
 }

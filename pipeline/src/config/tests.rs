@@ -122,3 +122,98 @@ fn outputs_must_not_go_back_to_the_input() {
     let told = parse(&text).unwrap_err().to_string();
     assert!(told.contains("used twice"), "{told}");
 }
+
+#[test]
+fn event_time_is_read_with_its_units() {
+    let text = format!(
+        "{GOOD}\n[event-time]\nout-of-orderness = \"5s\"\nidle-timeout = \"never\"\n\
+         [[event-time.clocks]]\nassets = [\"logger-*\"]\nmax-behind = \"2days\"\n\
+         [views.minute]\nwindow = {{ hopping = \"1m\", every = \"10s\" }}\nfeatures = [\"AVG(flow) AS f\"]\n\
+         [views.hour]\nfrom = \"minute\"\nwindow = {{ tumbling = \"1h\" }}\nfeatures = [\"MAX(f) AS f\"]\n\
+         [limits]\nevict-after = \"2h\"\n"
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.event_time.out_of_orderness, Duration::from_secs(5));
+    assert_eq!(config.event_time.idle_timeout.0, None);
+    assert_eq!(
+        config.event_time.max_ahead,
+        Duration::from_secs(300),
+        "by default"
+    );
+    assert_eq!(config.views["hour"].from.as_deref(), Some("minute"));
+    assert_eq!(config.progress_topic(), "pumps-progress");
+}
+
+#[test]
+fn what_event_time_can_not_mean_is_told_with_a_remedy() {
+    let text = GOOD.replace("flow = { field", "flow = { missing = \"ignore\", field")
+        + "[align]\nevery = \"1s\"\nmax-age = \"5s\"\n\
+           [status.pressure]\nsilent-for = \"1m\"\n\
+           [status.stuck]\nunchanged-for = \"1m\"\n\
+           [views.a]\nfrom = \"b\"\nfeatures = [\"x\"]\n\
+           [views.b]\nfrom = \"a\"\nfeatures = [\"x\"]\n\
+           [views.c]\nfrom = \"nowhere\"\nearly-every = \"1s\"\nfeatures = [\"x\"]\n\
+           [views.d]\nwindow = { tumbling = \"0s\" }\nrevise-every = \"1s\"\nfeatures = [\"x\"]\n\
+           [views.e]\nwindow = { rolling = \"1m\" }\nfeatures = [\"x\"]\n\
+           [views.f]\nwindow = { tumbling = \"1h\" }\nallowed-lateness = \"1h\"\nfeatures = [\"x\"]\n\
+           [views.g]\nfrom = \"f\"\nwindow = { count = 3 }\nmin-rows = 4\nfeatures = [\"x\"]\n\
+           [limits]\nevict-after = \"1h\"\n\
+           [event-time]\nidle-timeout = \"soon\"\n";
+    let problems = parse(&text).unwrap_err();
+    let told = problems.to_string();
+    for expected in [
+        "signals.flow.missing: unknown variant `ignore`, expected one of `refuse`, `no-score`",
+        "align: is for messages that carry one signal each",
+        "status.pressure: has the name of a signal",
+        "status.stuck: needs silent-for = \"5m\", or signal",
+        "views.a.from: leads back to this view",
+        "views.b.from: leads back to this view",
+        "views.c.from: nowhere is not a view; there is: a, b, c",
+        "views.c.early-every: needs a window of time or a session",
+        "views.d.window: lengths must be longer than 0",
+        "views.d.revise-every: needs allowed-lateness",
+        "views.e.window: a window is one of { tumbling",
+        "views.g.window: counts rows of f, which may be revised",
+        "views.g.window: has fewer rows than min-rows",
+        "limits.evict-after: must be longer than what state is needed for: 2h",
+        "event-time.idle-timeout:",
+    ] {
+        assert!(told.contains(expected), "missing: {expected}\n{told}");
+    }
+    assert_eq!(problems.list.len(), 15, "{told}");
+}
+
+#[test]
+fn narrow_telemetry_needs_alignment() {
+    let narrow = |rest: &str| {
+        let narrow = "[source]\nnarrow = { signal = \"tag\", value = \"v\" }";
+        parse(&(GOOD.replace("[source]", narrow) + rest))
+    };
+    let told = narrow("").unwrap_err().to_string();
+    assert!(told.contains("source.narrow: needs [align]"), "{told}");
+    let told = narrow("[align]\nmax-age = \"5s\"\n")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("align: needs one of `every` and `on`"),
+        "{told}"
+    );
+    assert!(narrow("[align]\non = \"flow\"\nmax-age = \"5s\"\n").is_ok());
+}
+
+#[test]
+fn the_example_of_the_guide_is_right_but_for_its_models() {
+    let guide = include_str!("../../../docs/event-time.md");
+    let example = guide
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let config = parse(example).unwrap();
+    let problems = crate::Plan::build(&config).unwrap_err();
+    for problem in &problems.list {
+        assert!(problem.path.starts_with("models."), "{problem:?}");
+    }
+}
