@@ -4,7 +4,7 @@
 #   system     C and C++ compilers, make, pip and venv, as Debian packages
 #   runtime    libonnxruntime.so, out of the onnxruntime wheel
 #   kafka      Java, and the broker's jars through Maven (deploy/kafka/pom.xml)
-#   python     the virtual environment of the reference scorer in the tests
+#   python     the virtual environment of the references in the tests
 #   notebooks  the virtual environment of the notebooks
 #
 # A part is two functions: `ready_PART` compares what is there with what is wanted, `make_PART` brings it. What is
