@@ -304,7 +304,8 @@ impl StatusCell {
         (status, head): (usize, &Head),
         changes: &mut Vec<StatusChange>,
     ) -> f64 {
-        if !value.is_nan() && !((value - self.anchor).abs() <= tolerance) {
+        let stays = (value - self.anchor).abs() <= tolerance;
+        if !value.is_nan() && !stays {
             self.anchor = value;
             self.since = head.event_at;
         }

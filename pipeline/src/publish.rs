@@ -4,6 +4,7 @@
 //! `__connect.errors.*` for messages that are set aside, so that tools made for either read them.
 
 use chrono::DateTime;
+use forewarn_models::Verdict;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Late, Step};
@@ -167,7 +168,7 @@ impl Encoder {
             let verdict = scored.verdict.as_ref();
             publisher.record(&OutputRecord {
                 output: Output::Prediction {
-                    anomalous: verdict.is_ok_and(|verdict| verdict.anomalous()),
+                    anomalous: verdict.is_ok_and(Verdict::anomalous),
                     unscored: verdict.err().map(crate::unscored::Unscored::code),
                 },
                 key: asset,

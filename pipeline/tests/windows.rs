@@ -336,7 +336,7 @@ impl Naive {
             return;
         }
         all.push(row);
-        if all.len() >= rows && (all.len() - rows) % step == 0 {
+        if all.len() >= rows && (all.len() - rows).is_multiple_of(step) {
             let last = all[all.len() - rows..].to_vec();
             let (start, end) = (last[0].0, row.0 + 1);
             self.fired

@@ -259,7 +259,8 @@ pub struct View {
     /// Expressions in polars' SQL dialect, each a signal's name or with a name of its own: `"T24"`,
     /// `"T50 - T30 AS rise"`. Over single readings `"*"` is every signal in the order of `[signals]`. Over
     /// windows they are aggregates, such as `"AVG(T24) AS mean"`; `event_time` is the seconds since the
-    /// window's start: `"COVAR_SAMP(T24, event_time) / VARIANCE(event_time) AS slope"`.
+    /// window's start: `"COVAR_SAMP(T24, event_time) / VARIANCE(event_time) AS slope"` (where T24 may be missing, see
+    /// `docs/event-time.md`).
     pub features: Vec<String>,
     /// Gathers readings in windows of event time. Default: every reading is a row of its own.
     #[serde(default)]

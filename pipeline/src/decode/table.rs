@@ -50,7 +50,7 @@ enum Values {
     /// A column per signal.
     Wide(Vec<Column>),
     /// A column with the signals' names and one with their values.
-    Narrow(Column, Column),
+    Narrow(Box<(Column, Column)>),
 }
 
 impl TableDecoder {
@@ -124,10 +124,8 @@ impl TableDecoder {
     fn values(&self, frame: &DataFrame) -> Result<Values, TableError> {
         if let Some(narrow) = &self.narrow {
             let names = frame.column(&narrow.signal)?.cast(&DataType::String)?;
-            return Ok(Values::Narrow(
-                names,
-                numbers(frame.column(&narrow.value)?)?,
-            ));
+            let values = numbers(frame.column(&narrow.value)?)?;
+            return Ok(Values::Narrow(Box::new((names, values))));
         }
         let signals = self.acceptance.signals.iter();
         let columns = signals.map(|signal| numbers(frame.column(&signal.field)?));
@@ -146,7 +144,8 @@ impl TableDecoder {
                 }
                 Ok(true)
             }
-            Values::Narrow(names, values) => {
+            Values::Narrow(columns) => {
+                let (names, values) = columns.as_ref();
                 let name = names.str()?.get(index).unwrap_or_default();
                 let mut signals = self.acceptance.signals.iter();
                 let Some(signal) = signals.position(|signal| signal.field == name) else {
