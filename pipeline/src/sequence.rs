@@ -27,12 +27,20 @@ pub struct Sequences {
     rings: Vec<Ring>,
 }
 
-/// `next` is where the next row is written; `rows` counts up to L.
-#[derive(Debug, Clone, Copy, Default)]
+/// `next` is where the next row is written; `rows` counts up to L. The instant of the newest row is here so
+/// that a row in order looks at nothing else.
+#[derive(Debug, Clone, Copy)]
 struct Ring {
     next: u32,
     rows: u32,
+    newest: i64,
 }
+
+const EMPTY: Ring = Ring {
+    next: 0,
+    rows: 0,
+    newest: i64::MIN,
+};
 
 /// Where a row went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,16 +81,21 @@ impl Sequences {
     pub fn put(&mut self, asset: u32, event_at: i64, row: &[f32], revision: bool) -> Option<Put> {
         let index = asset as usize;
         if index >= self.rings.len() {
-            self.rings.resize(index + 1, Ring::default());
+            self.rings.resize(index + 1, EMPTY);
             self.slab
                 .resize((index + 1) * self.length * self.width, 0.0);
             self.times.resize((index + 1) * self.length, i64::MIN);
         }
-        let rows = self.rows(asset);
-        let age = (0..rows)
-            .take_while(|age| self.time(asset, *age) > event_at)
-            .count();
-        if revision && age < rows && self.time(asset, age) == event_at {
+        let Ring { rows, newest, .. } = self.rings[index];
+        let rows = rows as usize;
+        let age = if newest < event_at {
+            0
+        } else {
+            (0..rows)
+                .take_while(|age| self.time(asset, *age) > event_at)
+                .count()
+        };
+        if revision && newest >= event_at && age < rows && self.time(asset, age) == event_at {
             self.row_mut(asset, age).copy_from_slice(row);
             let replaced = true;
             return Some(Put {
@@ -94,10 +107,11 @@ impl Sequences {
         if age == rows && rows == self.length {
             return None;
         }
-        let gap = (age == 0 && rows > 0).then(|| event_at - self.time(asset, 0));
+        let gap = (age == 0 && rows > 0).then(|| event_at - newest);
         let ring = &mut self.rings[index];
         ring.next = (ring.next + 1) % self.length as u32;
         ring.rows = (ring.rows + 1).min(self.length as u32);
+        ring.newest = newest.max(event_at);
         for newer in 0..age {
             let (from, to) = (self.place(asset, newer + 1), self.place(asset, newer));
             self.times[to] = self.times[from];
@@ -171,9 +185,26 @@ impl Sequences {
         true
     }
 
+    /// Looks at what the next rows of `assets` will need. With many assets each look is a cache miss of its
+    /// own; looks that do not wait for each other are served together.
+    pub fn touch(&self, assets: impl Iterator<Item = u32> + Clone) {
+        let rings = assets
+            .clone()
+            .filter_map(|asset| self.rings.get(asset as usize));
+        let first: u32 = rings.map(|ring| ring.next).fold(0, u32::wrapping_add);
+        let known = assets.filter(|asset| (*asset as usize) < self.rings.len());
+        let places = known.map(|asset| {
+            let next = self.rings[asset as usize].next as usize;
+            asset as usize * self.length + next
+        });
+        let rows =
+            places.map(|place| self.slab[place * self.width].to_bits() ^ self.times[place] as u32);
+        std::hint::black_box(first ^ rows.fold(0, u32::wrapping_add));
+    }
+
     pub fn forget(&mut self, asset: u32) {
         if let Some(ring) = self.rings.get_mut(asset as usize) {
-            *ring = Ring::default();
+            *ring = EMPTY;
         }
     }
 

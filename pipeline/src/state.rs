@@ -5,6 +5,7 @@
 //! of the marks among them. It holds no clock and nothing of the batch it was built from, so it can be rebuilt
 //! from the log at any time, on any machine.
 
+use compact_str::CompactString;
 use hashbrown::DefaultHashBuilder;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -17,68 +18,75 @@ use crate::watermark::Watermark;
 use crate::window::WindowState;
 
 /// Names of assets as small numbers, in the order in which they were first seen.
+///
+/// With a million assets every look at memory is a cache miss. So the table holds the name itself, and with it
+/// what is asked of an asset at each reading.
 #[derive(Debug, Default)]
 pub struct Assets {
-    names: Vec<Box<str>>,
-    index: HashTable<u32>,
+    index: HashTable<Known>,
     hasher: DefaultHashBuilder,
-    /// Event time of the latest reading, `i64::MIN` for a number that is free.
-    latest: Vec<i64>,
+    names: Vec<CompactString>,
     /// Numbers of evicted assets, to be used again.
     free: Vec<u32>,
     /// Those evicted in this batch, whose outputs still need their names.
     evicted: Vec<u32>,
 }
 
+#[derive(Debug)]
+struct Known {
+    name: CompactString,
+    asset: u32,
+    /// Event time of the latest reading.
+    latest: i64,
+}
+
 impl Assets {
-    /// The number of `name`; a new one when it was not seen before, unless there are `max` already.
-    pub fn intern(&mut self, name: &str, max: usize) -> Option<u32> {
-        let Assets {
-            names,
-            index,
-            hasher,
-            latest,
-            free,
-            ..
-        } = self;
-        let hash = hasher.hash_one(name);
-        if let Some(asset) = index.find(hash, |asset| &*names[*asset as usize] == name) {
-            return Some(*asset);
+    /// The number of the asset called `name`, which has a reading at `event_at`; a new one when it was not
+    /// seen before, unless there are `max` already.
+    pub fn intern(&mut self, name: &str, event_at: i64, max: usize) -> Option<u32> {
+        let hash = self.hasher.hash_one(name);
+        if let Some(known) = self.index.find_mut(hash, |known| known.name == name) {
+            known.latest = known.latest.max(event_at);
+            return Some(known.asset);
         }
-        if index.len() >= max {
+        if self.index.len() >= max {
             return None;
         }
-        let asset = free.pop().unwrap_or_else(|| {
-            names.push("".into());
-            latest.push(i64::MIN);
-            (names.len() - 1) as u32
+        let asset = self.free.pop().unwrap_or_else(|| {
+            self.names.push(CompactString::default());
+            (self.names.len() - 1) as u32
         });
-        names[asset as usize] = name.into();
-        index.insert_unique(hash, asset, |asset| {
-            hasher.hash_one(&*names[*asset as usize])
-        });
+        self.names[asset as usize] = name.into();
+        let known = Known {
+            name: name.into(),
+            asset,
+            latest: event_at,
+        };
+        let hasher = &self.hasher;
+        self.index
+            .insert_unique(hash, known, |known| hasher.hash_one(known.name.as_str()));
         Some(asset)
     }
 
-    /// Takes note of a reading's instant.
-    pub fn seen(&mut self, asset: u32, event_at: i64) {
-        let latest = &mut self.latest[asset as usize];
-        *latest = event_at.max(*latest);
+    /// Looks up what `names` will be looked up for soon. Looks that do not wait for each other are served
+    /// together, where one by one each would wait for memory.
+    pub fn touch<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let found = names.map(|name| {
+            let hash = self.hasher.hash_one(name);
+            let known = self.index.find(hash, |known| known.name == name);
+            known.map_or(0, |known| known.asset)
+        });
+        std::hint::black_box(found.fold(0, u32::wrapping_add));
     }
 
-    /// Frees the numbers of assets whose latest reading is at or before `until`, and gives them.
+    /// Frees the numbers of assets whose latest reading is at or before `until`, and gives them in order.
     pub fn evict(&mut self, until: i64) -> Vec<u32> {
-        let idle = |latest: &i64| *latest != i64::MIN && *latest <= until;
-        let evicted: Vec<u32> = (0..self.names.len() as u32)
-            .filter(|asset| idle(&self.latest[*asset as usize]))
+        let mut evicted: Vec<u32> = self
+            .index
+            .extract_if(|known| known.latest <= until)
+            .map(|known| known.asset)
             .collect();
-        for &asset in &evicted {
-            let hash = self.hasher.hash_one(&*self.names[asset as usize]);
-            if let Ok(entry) = self.index.find_entry(hash, |known| *known == asset) {
-                entry.remove();
-            }
-            self.latest[asset as usize] = i64::MIN;
-        }
+        evicted.sort_unstable();
         self.evicted.extend(&evicted);
         evicted
     }
@@ -86,7 +94,7 @@ impl Assets {
     /// A new batch begins: numbers of assets evicted before may be used again.
     pub fn begin_batch(&mut self) {
         for asset in self.evicted.drain(..).rev() {
-            self.names[asset as usize] = "".into();
+            self.names[asset as usize] = CompactString::default();
             self.free.push(asset);
         }
     }
@@ -109,11 +117,18 @@ impl Assets {
     }
 
     pub fn bytes(&self) -> usize {
-        let names: usize = self.names.iter().map(|name| name.len()).sum();
+        // Longer names are on the heap, twice.
+        let heap = |name: &CompactString| {
+            if name.is_heap_allocated() {
+                2 * name.capacity()
+            } else {
+                0
+            }
+        };
+        let names: usize = self.names.iter().map(heap).sum();
         names
-            + self.names.capacity() * size_of::<Box<str>>()
-            + self.index.capacity() * (size_of::<u32>() + 1)
-            + self.latest.capacity() * size_of::<i64>()
+            + self.names.capacity() * size_of::<CompactString>()
+            + self.index.capacity() * (size_of::<Known>() + 1)
     }
 }
 
@@ -299,29 +314,17 @@ mod tests {
     #[test]
     fn a_name_keeps_its_number_until_it_is_evicted() {
         let mut assets = Assets::default();
-        let mut intern = |name: &str| assets.intern(name, 3);
-        assert_eq!(
-            ["a", "b", "a", "c"].map(&mut intern),
-            [0, 1, 0, 2].map(Some)
-        );
-        assert_eq!(intern("d"), None, "there are three");
-        for (asset, at) in [(0, 10), (1, 30), (2, 20), (0, 5)] {
-            assets.seen(asset, at);
-        }
+        let mut intern = |(name, at)| assets.intern(name, at, 3);
+        let told = [("a", 10), ("b", 30), ("a", 5), ("c", 20)].map(&mut intern);
+        assert_eq!(told, [0, 1, 0, 2].map(Some));
+        assert_eq!(intern(("d", 40)), None, "there are three");
         assert_eq!(assets.evict(20), [0, 2]);
         assert_eq!((assets.len(), assets.name(1)), (1, "b"));
         assert_eq!(assets.name(2), "c", "known until the batch is over");
         assets.begin_batch();
-        let mut intern = |name: &str| assets.intern(name, 3);
-        assert_eq!(
-            ["d", "b", "a", "e"].map(&mut intern),
-            [Some(0), Some(1), Some(2), None]
-        );
-        assert_eq!(
-            assets.evict(20),
-            [] as [u32; 0],
-            "nothing is known of them yet"
-        );
+        let mut intern = |(name, at)| assets.intern(name, at, 3);
+        let told = [("d", 50), ("b", 50), ("a", 50), ("e", 50)].map(&mut intern);
+        assert_eq!(told, [Some(0), Some(1), Some(2), None]);
     }
 
     #[test]

@@ -17,6 +17,11 @@ use super::time;
 use crate::config::{AssetSource, Config, EventTime, TimeUnit};
 use crate::message::{Message, MessageIndex};
 use crate::refusal::{Refusal, Refused};
+use crate::state::Partitions;
+
+/// Messages whose assets are looked at together, before they are taken one by one: few enough to stay in the
+/// cache while they are parsed.
+const TOUCHED: usize = 256;
 
 /// Decodes JSON messages into readings.
 #[derive(Debug)]
@@ -82,6 +87,12 @@ impl JsonDecoder {
         to: &mut Decoded<'_>,
     ) -> usize {
         for (index, message) in messages.iter().enumerate().skip(begin) {
+            if (index - begin).is_multiple_of(TOUCHED) && self.asset == AssetSource::Key {
+                touch_assets(
+                    &messages[index..(index + TOUCHED).min(messages.len())],
+                    to.partitions,
+                );
+            }
             let Some(slot) = to.partitions.slot(message.partition) else {
                 continue;
             };
@@ -196,6 +207,17 @@ impl JsonDecoder {
             (Some(refusal), _) => Err(refusal),
             (None, Err(error)) => Err(malformed(text, &error)),
             (None, Ok(())) => Ok(()),
+        }
+    }
+}
+
+/// Looks at the assets that follow, partition by partition, before their messages are parsed.
+fn touch_assets(messages: &[Message<'_>], partitions: &Partitions) {
+    for messages in messages.chunk_by(|a, b| a.partition == b.partition) {
+        if let Some(slot) = partitions.slot(messages[0].partition) {
+            let keys = messages.iter().filter_map(|message| message.key);
+            let names = keys.filter_map(|key| std::str::from_utf8(key).ok());
+            partitions.at(slot).assets.touch(names);
         }
     }
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::rows::Rows;
-use crate::state::{PartitionState, Partitions};
+use crate::state::PartitionState;
 use crate::watermark::Watermark;
 
 const CONFIG: &str = r#"

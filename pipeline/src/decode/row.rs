@@ -120,13 +120,12 @@ impl Acceptance {
         }
         // Last, because a refused reading must not make an asset known, nor move the watermark.
         let state = to.partitions.state(place.slot);
-        let Some(number) = state.assets.intern(asset, self.max_assets) else {
+        let Some(number) = state.assets.intern(asset, event_at, self.max_assets) else {
             return Err(Refusal::TooManyAssets {
                 asset: asset.to_owned(),
                 max: self.max_assets,
             });
         };
-        state.assets.seen(number, event_at);
         let publish = place.offset >= state.publish_from;
         let head = Head {
             slot: place.slot,

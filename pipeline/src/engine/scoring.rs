@@ -19,6 +19,9 @@ use crate::unscored::Unscored;
 /// Inputs gathered before a model runs: a batch that stays in the cache, and the scorer's own limit.
 const SCORE_ROWS: usize = 256;
 
+/// Rows whose state is looked at together, before they are taken one by one: few enough to stay in the cache.
+const TOUCHED: usize = 512;
+
 #[derive(Debug)]
 pub(super) struct Scoring {
     /// Inputs waiting for each model.
@@ -98,8 +101,13 @@ impl Scoring {
             if plan.views[view].models.is_empty() {
                 continue;
             }
-            for row in begins[view]..views[view].len() {
-                self.row(plan, partitions, (view, row), &views[view])?;
+            let rows = &views[view];
+            for row in begins[view]..rows.len() {
+                if (row - begins[view]).is_multiple_of(TOUCHED) {
+                    let until = (row + TOUCHED).min(rows.len());
+                    touch(partitions, view, &rows.heads[row..until]);
+                }
+                self.row(plan, partitions, (view, row), rows)?;
             }
             for at in 0..plan.views[view].models.len() {
                 let model = plan.views[view].models[at];
@@ -352,6 +360,16 @@ impl Pending {
                 version: model.version,
                 source,
             })
+    }
+}
+
+/// Looks at the sequences of rows that follow, partition by partition.
+fn touch(partitions: &Partitions, view: usize, heads: &[Head]) {
+    for heads in heads.chunk_by(|a, b| a.slot == b.slot) {
+        let state = partitions.at(heads[0].slot);
+        if let Some(sequences) = &state.sequences[view] {
+            sequences.touch(heads.iter().map(|head| head.asset));
+        }
     }
 }
 
