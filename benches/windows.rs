@@ -23,16 +23,16 @@
 
 #[path = "windows/feed.rs"]
 mod feed;
+#[path = "windows/peer.rs"]
+mod peer;
 
-use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
 use forewarn_pipeline::state::PartitionState;
 use forewarn_pipeline::{Config, Engine, Plan};
-use polars::prelude::*;
 
-use feed::{BEGIN, Feed, ROUND};
+use feed::Feed;
 
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const COMPARED: [usize; 2] = [10_000, 100_000];
@@ -108,7 +108,7 @@ fn main() {
     }
     println!(
         "\n{:<40} {:>9} {:>10} {:>7} {:>7}",
-        "times the cost of the fewest", "assets", "", "decode", "state"
+        "times the cost of the fewest", "assets", "whole", "decode", "state"
     );
     for costs in costs.chunks(sizes.len().max(1)) {
         costs.iter().for_each(|cost| cost.report_growth(&costs[0]));
@@ -293,31 +293,11 @@ fn config(shape: &Shape, with_state: bool) -> Config {
         .expect("a good configuration")
 }
 
+/// Prints ours beside polars' own.
 fn compare(cost: &Cost) {
-    let frame = frame(cost.shape, cost.assets);
-    let aggregates = |name| [col(name).mean(), col(name).min(), col(name).max()];
-    let expressions = cost
-        .shape
-        .signals
-        .split(' ')
-        .flat_map(aggregates)
-        .enumerate();
-    let expressions: Vec<Expr> = expressions.map(|(i, e)| e.alias(i.to_string())).collect();
-    let mut seconds = f64::INFINITY;
-    for stable in [false, true, false, true] {
-        let (lazy, keys) = (frame.clone().lazy(), [col("asset"), col("window")]);
-        let begun = Instant::now();
-        let groups = if stable {
-            lazy.group_by_stable(keys)
-        } else {
-            lazy.group_by(keys)
-        };
-        let told = groups.agg(&expressions).collect().expect("polars goes on");
-        seconds = seconds.min(begun.elapsed().as_secs_f64());
-        assert_eq!(told.height(), frame.height() / ROUNDS, "as many windows");
-        black_box(told);
-    }
-    let nanos = seconds * 1e9 / (rounds(cost.assets) * cost.assets) as f64;
+    let readings = rounds(cost.assets) * cost.assets;
+    let seconds = peer::group_by(cost.shape, cost.assets, rounds(cost.assets));
+    let nanos = seconds * 1e9 / readings as f64;
     println!(
         "{:<40} {:>9} {nanos:>10.0} {:>7.0} {:>7.0} {:>10.2}x {:>11.2}x",
         cost.shape.name,
@@ -327,34 +307,4 @@ fn compare(cost: &Cost) {
         cost.whole / nanos,
         cost.state() / nanos
     );
-}
-
-/// The rows of all measured windows in the order in which they came, once for each window that holds them.
-fn frame(shape: &Shape, assets: usize) -> DataFrame {
-    let signals: Vec<&str> = shape.signals.split(' ').collect();
-    let (mut names, mut starts, mut columns) =
-        (Vec::new(), Vec::new(), vec![Vec::new(); signals.len()]);
-    for window in (0..rounds(assets)).step_by(ROUNDS / shape.overlap) {
-        for round in window..window + ROUNDS {
-            for asset in feed::order(assets, round) {
-                names.push(asset);
-                starts.push(BEGIN + ROUND * window as i64);
-                for (signal, column) in columns.iter_mut().enumerate() {
-                    column.push(feed::number(asset, round, signal));
-                }
-            }
-        }
-    }
-    let rows = names.len();
-    let mut all = vec![
-        Column::new("asset".into(), names),
-        Column::new("window".into(), starts),
-    ];
-    all.extend(
-        signals
-            .iter()
-            .zip(columns)
-            .map(|(name, values)| Column::new((*name).into(), values)),
-    );
-    DataFrame::new(rows, all).expect("columns of one length")
 }
