@@ -16,6 +16,10 @@ use crate::rows::{Head, Origin, Rows, Superseded};
 use crate::state::{PartitionState, Partitions};
 use crate::window::{self, Gathered, Taken, WindowState};
 
+/// Rows whose windows are looked at together, before they are taken one by one: few enough to stay in the
+/// cache.
+const TOUCHED: usize = 512;
+
 #[derive(Debug)]
 pub(super) struct Stages {
     signals: usize,
@@ -57,7 +61,7 @@ impl Stages {
             gathered: plan
                 .views
                 .iter()
-                .map(|view| Gathered::new(view.kept.clone()))
+                .map(|view| view.view.gathering(view.kept.clone()))
                 .collect(),
             refused: Vec::new(),
             late: Vec::new(),
@@ -332,6 +336,10 @@ impl Windows<'_> {
     fn run(&mut self, input: &Rows, begin: usize) {
         for row in begin..input.len() {
             let head = &input.heads[row];
+            if (row - begin).is_multiple_of(TOUCHED) {
+                let until = (row + TOUCHED).min(input.len());
+                self.touch(&input.heads[row..until]);
+            }
             // An open window's early result is not yet a row for others.
             if head.is_provisional() {
                 continue;
@@ -349,6 +357,15 @@ impl Windows<'_> {
             let (windows, partition) = open(self.partitions, self.view, slot);
             let until = partition.watermark.at();
             windows.advance(partition, until, true, self.gathered);
+        }
+    }
+
+    /// Looks at the windows of rows that follow, partition by partition.
+    fn touch(&self, heads: &[Head]) {
+        for heads in heads.chunk_by(|a, b| a.slot == b.slot) {
+            if let Some(windows) = &self.partitions.at(heads[0].slot).windows[self.view] {
+                windows.touch(heads.iter().map(|head| head.asset));
+            }
         }
     }
 

@@ -177,6 +177,11 @@ impl FeatureView {
         self.inputs.iter().copied().chain(passed)
     }
 
+    /// Where fired windows of this view are gathered; `inputs` as [`Self::window_inputs`] gave them.
+    pub fn gathering(&self, inputs: Vec<Input>) -> Gathered {
+        Gathered::new(inputs, self.expressions.clone())
+    }
+
     /// What a view over windows keeps of each row. `interpolate` tells it of a column.
     pub fn window_inputs(&self, interpolate: impl Fn(usize) -> bool) -> Vec<Input> {
         let input = |column: &usize| Input {
@@ -205,9 +210,7 @@ impl FeatureView {
     /// # Errors
     /// As [`Self::evaluate`].
     pub fn aggregate(&self, gathered: &mut Gathered) -> Result<Vec<Vec<f64>>, FeatureError> {
-        gathered
-            .aggregate(&self.expressions)
-            .map_err(|source| self.failed(source))
+        gathered.finish().map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: PolarsError) -> FeatureError {

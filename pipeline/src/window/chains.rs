@@ -2,32 +2,32 @@
 //! arrival.
 //!
 //! ```text
-//!   assets:  [ head ─┬ tail ]        rows:   | at, offset, next | at, offset, next | ...
-//!                    └──────────────────────▶ values: | F values | F values | ...
+//!   assets:  [ head ─┬ tail ]
+//!                    └──────▶ | at, first offset, offset, next, F values | at, ... | ...     words of 64 bits
 //! ```
 //!
 //! Appending a row in order and dropping the oldest ones cost the same for the first asset and the
-//! millionth; a freed place is used again. A row that comes behind is linked in after a walk.
+//! millionth; a freed place is used again. A row and what is known of it stand side by side, because with
+//! many assets each place in memory that is looked at is a cache miss. A row that comes behind is linked in
+//! after a walk.
 
 /// The end of a list.
 const NONE: u32 = u32::MAX;
+/// Words of a row before its values.
+const EVENT_AT: usize = 0;
+const FIRST_OFFSET: usize = 1;
+const OFFSET: usize = 2;
+const NEXT: usize = 3;
+const VALUES: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Chains {
-    width: usize,
-    values: Vec<f64>,
-    rows: Vec<Row>,
+    /// Words of a row.
+    stride: usize,
+    words: Vec<u64>,
     /// First free place.
     free: u32,
     assets: Vec<Chain>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    event_at: i64,
-    first_offset: i64,
-    offset: i64,
-    next: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,15 +49,20 @@ pub(super) struct Kept<'a> {
     pub event_at: i64,
     pub first_offset: i64,
     pub offset: i64,
-    pub values: &'a [f64],
+    values: &'a [u64],
+}
+
+impl<'a> Kept<'a> {
+    pub fn values(self) -> impl Iterator<Item = f64> + 'a {
+        self.values.iter().map(|bits| f64::from_bits(*bits))
+    }
 }
 
 impl Chains {
     pub fn new(width: usize) -> Self {
         Chains {
-            width,
-            values: Vec::new(),
-            rows: Vec::new(),
+            stride: VALUES + width,
+            words: Vec::new(),
             free: NONE,
             assets: Vec::new(),
         }
@@ -65,7 +70,7 @@ impl Chains {
 
     /// Bytes that one row takes.
     pub fn row_bytes(&self) -> usize {
-        self.width * size_of::<f64>() + size_of::<Row>()
+        self.stride * size_of::<u64>()
     }
 
     pub fn len(&self, asset: u32) -> u32 {
@@ -74,6 +79,18 @@ impl Chains {
 
     fn chain(&self, asset: u32) -> Chain {
         self.assets.get(asset as usize).copied().unwrap_or(EMPTY)
+    }
+
+    fn event_at(&self, place: u32) -> i64 {
+        self.words[place as usize * self.stride + EVENT_AT] as i64
+    }
+
+    fn next(&self, place: u32) -> u32 {
+        self.words[place as usize * self.stride + NEXT] as u32
+    }
+
+    fn set_next(&mut self, place: u32, next: u32) {
+        self.words[place as usize * self.stride + NEXT] = u64::from(next);
     }
 
     /// Puts a row where its instant belongs, behind those of the same instant.
@@ -87,23 +104,28 @@ impl Chains {
         if asset as usize >= self.assets.len() {
             self.assets.resize(asset as usize + 1, EMPTY);
         }
-        let place = self.place(values);
+        let place = self.place();
         let chain = self.assets[asset as usize];
         let after = match chain.tail {
             NONE => NONE,
-            tail if self.rows[tail as usize].event_at <= event_at => tail,
+            tail if self.event_at(tail) <= event_at => tail,
             _ => self.last_until(chain.head, event_at),
         };
-        let next = match after {
-            NONE => chain.head,
-            after => std::mem::replace(&mut self.rows[after as usize].next, place),
+        let next = if after == NONE {
+            chain.head
+        } else {
+            let next = self.next(after);
+            self.set_next(after, place);
+            next
         };
-        self.rows[place as usize] = Row {
-            event_at,
-            first_offset: offsets.0,
-            offset: offsets.1,
-            next,
-        };
+        let row = &mut self.words[place as usize * self.stride..][..self.stride];
+        row[EVENT_AT] = event_at as u64;
+        row[FIRST_OFFSET] = offsets.0 as u64;
+        row[OFFSET] = offsets.1 as u64;
+        row[NEXT] = u64::from(next);
+        for (word, value) in row[VALUES..].iter_mut().zip(values) {
+            *word = value.to_bits();
+        }
         let chain = &mut self.assets[asset as usize];
         if after == NONE {
             chain.head = place;
@@ -117,85 +139,84 @@ impl Chains {
     /// The last row at or before `event_at`, in a list whose tail is after it.
     fn last_until(&self, head: u32, event_at: i64) -> u32 {
         let (mut found, mut at) = (NONE, head);
-        while self.rows[at as usize].event_at <= event_at {
-            (found, at) = (at, self.rows[at as usize].next);
+        while self.event_at(at) <= event_at {
+            (found, at) = (at, self.next(at));
         }
         found
     }
 
-    fn place(&mut self, values: impl Iterator<Item = f64>) -> u32 {
-        if self.free != NONE {
-            let place = self.free;
-            self.free = self.rows[place as usize].next;
-            let at = place as usize * self.width;
-            for (kept, value) in self.values[at..at + self.width].iter_mut().zip(values) {
-                *kept = value;
-            }
-            return place;
+    /// A free place.
+    fn place(&mut self) -> u32 {
+        if self.free == NONE {
+            let place = self.words.len() / self.stride;
+            self.words.resize((place + 1) * self.stride, 0);
+            return place as u32;
         }
-        self.values.extend(values);
-        self.rows.push(Row {
-            event_at: 0,
-            first_offset: 0,
-            offset: 0,
-            next: NONE,
-        });
-        (self.rows.len() - 1) as u32
+        let place = self.free;
+        self.free = self.next(place);
+        place
+    }
+
+    fn set_free(&mut self, place: u32) {
+        self.set_next(place, self.free);
+        self.free = place;
     }
 
     /// Drops the oldest rows while `is_done` of their instant.
     pub fn drop_while(&mut self, asset: u32, mut is_done: impl FnMut(i64) -> bool) {
-        let Some(chain) = self.assets.get_mut(asset as usize) else {
-            return;
-        };
-        while chain.head != NONE {
-            let row = &mut self.rows[chain.head as usize];
-            if !is_done(row.event_at) {
-                return;
-            }
-            let next = std::mem::replace(&mut row.next, self.free);
-            self.free = chain.head;
+        let mut chain = self.chain(asset);
+        while chain.head != NONE && is_done(self.event_at(chain.head)) {
+            let next = self.next(chain.head);
+            self.set_free(chain.head);
             chain.head = next;
             chain.len -= 1;
         }
-        chain.tail = NONE;
+        if chain.head == NONE {
+            chain.tail = NONE;
+        }
+        if let Some(known) = self.assets.get_mut(asset as usize) {
+            *known = chain;
+        }
     }
 
     /// Removes the row at exactly `event_at`, if there is one.
     pub fn remove(&mut self, asset: u32, event_at: i64) {
-        let (mut before, mut at) = (NONE, self.chain(asset).head);
-        while at != NONE && self.rows[at as usize].event_at < event_at {
-            (before, at) = (at, self.rows[at as usize].next);
+        let mut chain = self.chain(asset);
+        let (mut before, mut at) = (NONE, chain.head);
+        while at != NONE && self.event_at(at) < event_at {
+            (before, at) = (at, self.next(at));
         }
-        if at == NONE || self.rows[at as usize].event_at != event_at {
+        if at == NONE || self.event_at(at) != event_at {
             return;
         }
-        let next = std::mem::replace(&mut self.rows[at as usize].next, self.free);
-        self.free = at;
-        let chain = &mut self.assets[asset as usize];
+        let next = self.next(at);
+        self.set_free(at);
         chain.len -= 1;
         if before == NONE {
             chain.head = next;
         } else {
-            self.rows[before as usize].next = next;
+            self.set_next(before, next);
         }
         if next == NONE {
             chain.tail = before;
         }
+        self.assets[asset as usize] = chain;
     }
 
     /// The rows of an asset, oldest first.
     pub fn rows(&self, asset: u32) -> impl Iterator<Item = Kept<'_>> {
         let mut at = self.chain(asset).head;
         std::iter::from_fn(move || {
-            let place = at as usize;
-            let row = self.rows.get(place).filter(|_| at != NONE)?;
-            at = row.next;
+            if at == NONE {
+                return None;
+            }
+            let row = &self.words[at as usize * self.stride..][..self.stride];
+            at = row[NEXT] as u32;
             Some(Kept {
-                event_at: row.event_at,
-                first_offset: row.first_offset,
-                offset: row.offset,
-                values: &self.values[place * self.width..][..self.width],
+                event_at: row[EVENT_AT] as i64,
+                first_offset: row[FIRST_OFFSET] as i64,
+                offset: row[OFFSET] as i64,
+                values: &row[VALUES..],
             })
         })
     }
@@ -203,14 +224,41 @@ impl Chains {
     /// The instant of the newest row.
     pub fn newest(&self, asset: u32) -> Option<i64> {
         let tail = self.chain(asset).tail;
-        (tail != NONE).then(|| self.rows[tail as usize].event_at)
+        (tail != NONE).then(|| self.event_at(tail))
+    }
+
+    /// Looks at the newest rows of `assets`, where the next ones will be linked. Looks that do not wait for
+    /// each other are served together.
+    pub fn touch_newest(&self, assets: impl Iterator<Item = u32>) {
+        let tails = assets.map(|asset| self.chain(asset).tail);
+        let looks = tails
+            .filter(|tail| *tail != NONE)
+            .map(|tail| self.event_at(tail));
+        std::hint::black_box(looks.fold(0, i64::wrapping_add));
+    }
+
+    /// Looks at all rows of `assets`, walking their lists side by side.
+    pub fn touch_rows(&self, assets: &[u32], walks: &mut Vec<u32>) {
+        walks.clear();
+        walks.extend(assets.iter().map(|asset| self.chain(*asset).head));
+        let mut seen = 0_u64;
+        while !walks.is_empty() {
+            walks.retain_mut(|place| {
+                if *place == NONE {
+                    return false;
+                }
+                // A row is longer than a cache line: its end too.
+                seen ^= self.words[(*place as usize + 1) * self.stride - 1];
+                *place = self.next(*place);
+                true
+            });
+        }
+        std::hint::black_box(seen);
     }
 
     /// Bytes of everything kept.
     pub fn bytes(&self) -> usize {
-        self.values.capacity() * size_of::<f64>()
-            + self.rows.capacity() * size_of::<Row>()
-            + self.assets.capacity() * size_of::<Chain>()
+        self.words.capacity() * size_of::<u64>() + self.assets.capacity() * size_of::<Chain>()
     }
 }
 
@@ -265,7 +313,7 @@ mod tests {
                 for (asset, list) in lists.iter().enumerate() {
                     let asset = asset as u32;
                     let kept: Vec<(i64, i64)> =
-                        chains.rows(asset).map(|row| (row.event_at, row.values[0] as i64)).collect();
+                        chains.rows(asset).map(|row| (row.event_at, row.values().next().unwrap() as i64)).collect();
                     prop_assert_eq!(&kept, list);
                     prop_assert_eq!(chains.len(asset) as usize, list.len());
                     prop_assert_eq!(chains.newest(asset), list.last().map(|row| row.0));

@@ -1,17 +1,21 @@
 //! Fired windows with their rows, in columns: what one call of polars aggregates.
 //!
-//! One call takes all windows of all assets and partitions that fired in a step: a call costs a good half of
-//! a millisecond, a row of it a hundred nanoseconds.
+//! One call takes the windows of all assets and partitions that fired in a step: a call costs a good half of
+//! a millisecond, a row of it a hundred nanoseconds. When a minute of a million assets ends, they are many
+//! calls: the rows in columns are bounded, and stay in the cache.
 
 use polars::prelude::*;
 
 use super::chains::Kept;
-use crate::rows::{Head, Rows, Superseded};
+use crate::rows::{Head, Origin, Rows, Superseded, WindowHead};
 
 /// Column of the window's number; no signal can be named so in SQL without quotes.
 const GROUP: &str = "forewarn window";
 /// Seconds since the window's start, for slopes and rates.
 pub const EVENT_TIME: &str = "event_time";
+
+/// Rows of one call.
+const MOST_ROWS: usize = 65_536;
 
 /// Fired windows of one view.
 #[derive(Debug)]
@@ -19,6 +23,10 @@ pub struct Gathered {
     /// One head per window; no columns.
     pub windows: Rows,
     inputs: Vec<Input>,
+    expressions: Vec<Expr>,
+    /// What polars said of windows so far: one column per expression, one value per window.
+    told: Vec<Vec<f64>>,
+    failed: Option<PolarsError>,
     group: Vec<u32>,
     event_time: Vec<f64>,
     columns: Vec<Vec<f64>>,
@@ -35,9 +43,13 @@ pub struct Input {
 }
 
 impl Gathered {
-    pub fn new(inputs: Vec<Input>) -> Self {
+    /// Windows over `inputs`, aggregated by `expressions`.
+    pub fn new(inputs: Vec<Input>, expressions: Vec<Expr>) -> Self {
         Gathered {
             windows: Rows::new(0),
+            told: vec![Vec::new(); expressions.len()],
+            expressions,
+            failed: None,
             group: Vec::new(),
             event_time: Vec::new(),
             columns: vec![Vec::new(); inputs.len()],
@@ -53,52 +65,95 @@ impl Gathered {
         self.windows.is_empty()
     }
 
-    /// Adds a window that begins at `start`.
+    /// Adds a window that begins at `start`, unless it has no rows. `head` is completed with what the rows
+    /// say: how many, first and last record.
     pub(super) fn add<'a>(
         &mut self,
         head: Head,
-        start: i64,
+        mut window: WindowHead,
         rows: impl Iterator<Item = Kept<'a>>,
-        superseded: impl Iterator<Item = Superseded>,
+        superseded: &[Superseded],
     ) {
+        if self.group.len() >= MOST_ROWS {
+            self.aggregate();
+        }
         let (number, begin) = (self.windows.len() as u32, self.group.len());
+        let (mut first_offset, mut offset) = (i64::MAX, i64::MIN);
         for row in rows {
+            first_offset = first_offset.min(row.first_offset);
+            offset = offset.max(row.offset);
             self.group.push(number);
             self.event_time
-                .push((row.event_at.saturating_sub(start)) as f64 / 1e6);
-            for (column, value) in self.columns.iter_mut().zip(row.values) {
-                column.push(*value);
+                .push(row.event_at.saturating_sub(window.start) as f64 / 1e6);
+            for (column, value) in self.columns.iter_mut().zip(row.values()) {
+                column.push(value);
             }
+        }
+        window.rows = (self.group.len() - begin) as u32;
+        if window.rows == 0 {
+            return;
         }
         for (input, column) in self.inputs.iter().zip(&mut self.columns) {
             if input.interpolate {
                 interpolate(&self.event_time[begin..], &mut column[begin..]);
             }
         }
-        self.windows.heads.push(head);
-        let superseded = superseded.map(|old| Superseded { row: number, ..old });
+        self.windows.heads.push(Head {
+            first_offset,
+            offset,
+            origin: Origin::Window(window),
+            ..head
+        });
+        let superseded = superseded.iter().map(|old| Superseded {
+            row: number,
+            ..*old
+        });
         self.windows.superseded.extend(superseded);
     }
 
-    /// Aggregates every window: one column per expression, one value per window, NaN where there is none.
-    /// The windows stay, their rows are used up.
+    /// Aggregates the windows whose rows are here; their rows are used up.
+    fn aggregate(&mut self) {
+        let rows = self.group.len();
+        if rows == 0 || self.failed.is_some() {
+            return;
+        }
+        let room = rows.min(MOST_ROWS);
+        let take = |values: &mut Vec<f64>| std::mem::replace(values, Vec::with_capacity(room));
+        let group = std::mem::replace(&mut self.group, Vec::with_capacity(room));
+        let mut columns = vec![
+            Column::new(GROUP.into(), group),
+            Column::new(EVENT_TIME.into(), take(&mut self.event_time)),
+        ];
+        for (input, values) in self.inputs.iter().zip(&mut self.columns) {
+            columns.push(nullable(&input.name, take(values)));
+        }
+        let frame = DataFrame::new(rows, columns);
+        match frame.and_then(|frame| aggregate_groups(frame, &self.expressions)) {
+            Ok(values) => {
+                for (all, mut new) in self.told.iter_mut().zip(values) {
+                    all.append(&mut new);
+                }
+            }
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    /// The aggregates of all windows: one column per expression, one value per window, NaN where there is
+    /// none.
     ///
     /// # Errors
     /// Polars' own.
-    pub fn aggregate(&mut self, expressions: &[Expr]) -> PolarsResult<Vec<Vec<f64>>> {
-        let rows = self.group.len();
-        let mut columns = vec![
-            Column::new(GROUP.into(), std::mem::take(&mut self.group)),
-            Column::new(EVENT_TIME.into(), std::mem::take(&mut self.event_time)),
-        ];
-        for (input, values) in self.inputs.iter().zip(&mut self.columns) {
-            columns.push(nullable(&input.name, std::mem::take(values)));
+    pub fn finish(&mut self) -> PolarsResult<Vec<Vec<f64>>> {
+        self.aggregate();
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
-        aggregate_groups(DataFrame::new(rows, columns)?, expressions)
+        Ok(self.told.iter_mut().map(std::mem::take).collect())
     }
 
     pub fn clear(&mut self) {
         self.windows.clear();
+        self.told.iter_mut().for_each(Vec::clear);
         self.group.clear();
         self.event_time.clear();
         self.columns.iter_mut().for_each(Vec::clear);

@@ -12,6 +12,10 @@ use super::timers::{Due, Timers};
 use crate::rows::{Head, Origin, Release, Superseded, WindowHead};
 use crate::watermark::Watermark;
 
+/// Assets whose rows are walked side by side before their windows fire one by one: their rows stay in the
+/// cache.
+const WALKED: usize = 64;
+
 #[derive(Debug)]
 pub struct WindowState {
     spec: WindowSpec,
@@ -23,6 +27,7 @@ pub struct WindowState {
     assets: Vec<AssetWindows>,
     /// Fired windows that can still be revised, by asset and start.
     fired: BTreeMap<(u32, i64), Fired>,
+    walks: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +107,7 @@ impl WindowState {
             timers: Timers::default(),
             assets: Vec::new(),
             fired: BTreeMap::new(),
+            walks: Vec::new(),
         }
     }
 
@@ -404,12 +410,15 @@ impl WindowState {
         out: &mut Gathered,
     ) {
         while let Some((at, due, assets)) = self.timers.pop(limit, inclusive) {
-            for asset in assets {
-                match due {
-                    Due::Close => self.close(partition, asset, at, out),
-                    Due::Early => self.early(partition, asset, at, out),
-                    Due::Revise => self.revise_gathered(partition, asset, at, out),
-                    Due::Expire => self.expire(asset, at),
+            for assets in assets.chunks(WALKED) {
+                self.chains.touch_rows(assets, &mut self.walks);
+                for &asset in assets {
+                    match due {
+                        Due::Close => self.close(partition, asset, at, out),
+                        Due::Early => self.early(partition, asset, at, out),
+                        Due::Revise => self.revise_gathered(partition, asset, at, out),
+                        Due::Expire => self.expire(asset, at),
+                    }
                 }
             }
         }
@@ -614,25 +623,15 @@ impl WindowState {
         superseded: &[Superseded],
         out: &mut Gathered,
     ) {
-        let inside = || {
-            self.chains
-                .rows(asset)
-                .skip_while(move |row| row.event_at < start)
-                .take_while(move |row| row.event_at < end)
-        };
-        let (mut rows, mut first_offset, mut offset) = (0_u32, i64::MAX, i64::MIN);
-        for row in inside() {
-            rows += 1;
-            first_offset = first_offset.min(row.first_offset);
-            offset = offset.max(row.offset);
-        }
-        if rows == 0 {
-            return;
-        }
+        let inside = self
+            .chains
+            .rows(asset)
+            .skip_while(|row| row.event_at < start)
+            .take_while(|row| row.event_at < end);
         let window = WindowHead {
             start,
             end,
-            rows,
+            rows: 0,
             revision,
             provisional,
         };
@@ -640,14 +639,27 @@ impl WindowState {
             slot,
             asset,
             event_at: end - 1,
-            first_offset,
-            offset,
+            first_offset: 0,
+            offset: 0,
             message: None,
             release: cause.release,
             publish: cause.publish,
             origin: Origin::Window(window),
         };
-        out.add(head, start, inside(), superseded.iter().copied());
+        out.add(head, window, inside, superseded);
+    }
+
+    /// Looks at what the next rows of `assets` will need.
+    pub fn touch(&self, assets: impl Iterator<Item = u32> + Clone) {
+        let known = assets
+            .clone()
+            .filter_map(|asset| self.assets.get(asset as usize));
+        std::hint::black_box(
+            known
+                .map(|windows| windows.latest)
+                .fold(0, i64::wrapping_add),
+        );
+        self.chains.touch_newest(assets);
     }
 }
 
