@@ -475,6 +475,44 @@ fn one_lying_clock_closes_no_windows_of_others() {
 }
 
 #[test]
+fn a_sequence_has_a_first_score_a_step_and_a_longest_gap() {
+    // The fixture `weighted`, with a contract that says more.
+    let dir = tempfile::tempdir().unwrap();
+    let version = dir.path().join("weighted/1");
+    std::fs::create_dir_all(&version).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/models/weighted/1/model.onnx");
+    std::fs::copy(fixture, version.join("model.onnx")).unwrap();
+    let manifest = "sequence-min-rows = 2\nsequence-step = 2\nsequence-max-gap = \"10s\"\npadding = \"edge\"\n";
+    std::fs::write(version.join("model.toml"), manifest).unwrap();
+    let mut config = config("[signals]\na = {}\n[views.v]\nfeatures = [\"a\"]\nserve weighted v\n");
+    config.models.repository = dir.path().to_owned();
+    // The sixth reading comes 11 s after the fifth.
+    let log: Vec<(&str, Value)> = [0, 1, 2, 3, 4, 15, 16, 17]
+        .iter()
+        .zip(1..)
+        .map(|(t, a)| ("x", json!({"t": t, "a": a})))
+        .collect();
+    let told = told(&config, &log, "prediction");
+    let mut by_offset: Vec<(i64, Value)> = told
+        .iter()
+        .map(|json| json["source"]["offset"].as_i64().unwrap())
+        .zip(ruls(&told))
+        .collect();
+    by_offset.sort_by_key(|(offset, _)| *offset);
+    let short = || json!("insufficient-history");
+    // Scored at the second and every second row from there; a reading between two scores says nothing.
+    let expected = [
+        (0, short()),
+        (1, json!(1.0 + 10.0 + 200.0)),
+        (3, json!(2.0 + 30.0 + 400.0)),
+        (5, short()),
+        (6, json!(6.0 + 60.0 + 700.0)),
+    ];
+    assert_eq!(by_offset, expected);
+}
+
+#[test]
 fn a_model_with_state_says_what_the_same_network_says_of_all_rows() {
     let config = config(
         "[signals]\na = {}\nb = {}\nc = {}\n[views.v]\nfeatures = [\"a\", \"b\", \"c\"]\n\
