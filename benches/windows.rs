@@ -1,7 +1,7 @@
 //! What state costs by the number of assets, in nanoseconds per reading, on one core.
 //!
 //! ```text
-//!   cargo bench --bench windows              1,000 to 1,000,000 assets: some 20 minutes, 10 GiB
+//!   cargo bench --bench windows              1,000 to 1,000,000 assets: some 11 minutes, several GiB
 //!   cargo bench --bench windows -- 10000     up to 10,000 assets
 //!   cargo bench --bench windows -- 1000 1000000 sequence     these sizes, the shapes with this word
 //! ```
