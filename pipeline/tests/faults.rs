@@ -21,7 +21,7 @@ fn config(brokers: &str) -> Config {
          max-batch-messages = 100\nevent-time = {{ field = \"t\", unit = \"ms\" }}\n\
          [signals]\na = {{}}\nb = {{}}\n[views.v]\nfeatures = [\"*\"]\n\
          [models]\nrepository = \"{}\"\n[[models.serve]]\nname = \"weighted\"\nview = \"v\"\n\
-         [sink]\npredictions = \"out\"\ndead-letters = \"dead\"\n[delivery]\ncommit-interval = \"10ms\"\n",
+         [sink]\npredictions = \"out\"\ndead-letters = \"dead\"\nlate = \"late\"\n[delivery]\ncommit-interval = \"10ms\"\n",
         models.display()
     );
     Config::parse("faults.toml", &text, Path::new(".")).expect("a good configuration")
@@ -51,7 +51,7 @@ fn feed(config: &Config) {
 /// offsets that have a prediction, and how often the worker went back.
 fn run(faults: &[(Api, &[Err])]) -> (BTreeSet<i64>, u64) {
     let cluster = MockCluster::new(1).expect("a mock cluster");
-    for topic in ["in", "out", "dead"] {
+    for topic in ["in", "out", "dead", "late"] {
         cluster.create_topic(topic, 1, 1).expect("a topic");
     }
     let config = config(&cluster.bootstrap_servers());

@@ -35,7 +35,8 @@ pub(super) struct Asset {
 
 impl Fleet {
     pub(super) fn add(&mut self, prediction: &Prediction<'_>) {
-        self.predictions += 1;
+        // A result without a score is news of the asset, but no prediction.
+        self.predictions += u64::from(prediction.unscored.is_none());
         let asset = match self.assets.get_mut(prediction.asset.as_ref()) {
             Some(asset) => asset,
             None => self.assets.entry(prediction.asset.to_string()).or_default(),
