@@ -74,7 +74,7 @@ impl<'a> History<'a> {
 }
 
 fn topic(config: &Config, engine: &mut Engine, mut on: impl FnMut(&Step<'_>)) -> Result<u64> {
-    let mut replay = Replay::open(config, engine)?;
+    let replay = Replay::open(config, engine)?;
     let mut records = 0;
     while let Some(step) = replay.batch(|messages| {
         records += messages.len() as u64;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::reader::{From, PredictionReader};
-use forewarn_pipeline::{Config, Service, Shutdown};
+use forewarn_pipeline::kafka::replay::Replay;
+use forewarn_pipeline::{Config, Engine, Plan, Service, Shutdown};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Err};
@@ -103,6 +104,58 @@ fn after_refused_outputs_every_reading_is_still_scored() {
 fn without_faults_the_worker_never_goes_back() {
     let (seen, restarts) = run(&[]);
     assert_eq!((seen.len() as i64, restarts), (READINGS, 0));
+}
+
+/// Each time that a partition grows, the client says again that it has come to its end.
+#[test]
+fn a_partition_that_grows_is_no_end_of_one_that_is_still_to_be_read() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    cluster.create_topic("in", 3, 1).expect("a topic");
+    let mut config = config(&cluster.bootstrap_servers());
+    // Written and read in small pieces, so that the ends of the other partitions come between them.
+    for (key, value) in [
+        ("batch.num.messages", "50"),
+        ("fetch.message.max.bytes", "1024"),
+        ("queued.min.messages", "50"),
+    ] {
+        config.kafka.options.insert(key.into(), value.into());
+    }
+    feed(&config);
+    let producer: BaseProducer = client::config(&config.kafka, Role::Producer)
+        .create()
+        .expect("a producer");
+    let grow = |partition| {
+        let record = BaseRecord::to("in")
+            .key("fan")
+            .payload("{\"t\":0,\"a\":0,\"b\":0}");
+        producer
+            .send(record.partition(partition))
+            .map_err(|(error, _)| error)
+            .expect("sent");
+        producer
+            .flush(Duration::from_secs(10))
+            .expect("acknowledged");
+    };
+    let mut engine = Engine::new(&config, Plan::build(&config).expect("the fixture model"));
+    let replay = Replay::open(&config, &mut engine).expect("the topic");
+    let (mut read, mut batches) = (0, 0);
+    while replay
+        .batch(|messages| {
+            read += messages
+                .iter()
+                .filter(|message| message.partition == 0)
+                .count();
+            batches += 1;
+            grow(1);
+        })
+        .expect("the brokers answer")
+        .is_some()
+    {}
+    assert_eq!(read as i64, READINGS);
+    assert!(
+        batches > 2,
+        "partition 1 has grown while partition 0 was read"
+    );
 }
 
 #[test]

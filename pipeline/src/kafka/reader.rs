@@ -10,6 +10,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Role};
+use super::topics::TopicError;
 use crate::config::{Config, Kafka};
 use crate::prediction::Prediction;
 
@@ -27,6 +28,8 @@ pub enum From {
 pub enum ReadError {
     #[error("topic {topic} does not exist")]
     NoTopic { topic: String },
+    #[error(transparent)]
+    Topics(#[from] TopicError),
     #[error("Kafka client: {0}")]
     Kafka(#[from] KafkaError),
     #[error("record {partition}/{offset} of the predictions is not readable: {source}")]

@@ -193,12 +193,9 @@ impl Worker {
         let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
         if *has_timers {
             let now = Instant::now();
-            let mut partitions: Vec<i32> =
-                messages.iter().map(|message| message.partition).collect();
-            partitions.dedup();
-            partitions
-                .iter()
-                .for_each(|partition| quiet.heard(*partition, now));
+            for messages in messages.chunk_by(|a, b| a.partition == b.partition) {
+                quiet.heard(messages[0].partition, now);
+            }
         }
         let step = engine.step(&messages)?;
         let mut publisher = BatchPublisher {
@@ -239,26 +236,28 @@ impl Worker {
 
     /// Quiet partitions in which something would be due by now, and the marks that make it so.
     fn due_by_the_clock(&mut self, now: Instant) -> Vec<(i32, Mark)> {
-        let Worker {
-            engine,
-            quiet,
-            source,
-            ..
-        } = self;
-        let due = engine.partitions().filter_map(|state| {
+        let mut marks = Vec::new();
+        for state in self.engine.partitions() {
             let (partition, offset) = (state.partition, state.next_offset);
-            let quiet_for = quiet.quiet_for(partition, now)?;
-            let watermark = state.watermark.after(micros(quiet_for))?;
+            let watermark = self
+                .quiet
+                .quiet_for(partition, now)
+                .and_then(|quiet| state.watermark.after(micros(quiet)));
+            let Some(watermark) = watermark else { continue };
             // While state is rebuilt, marks come from the log.
-            let is_due = state.next_due()? <= watermark && offset >= state.publish_from;
-            if !is_due || !quiet.may_ask(partition, now) {
-                return None;
+            let is_due = state.next_due().is_some_and(|due| due <= watermark);
+            if !is_due || offset < state.publish_from || !self.quiet.may_ask(partition, now) {
+                continue;
             }
-            let end = source.end(partition)?;
-            let at_end = quiet.is_at_end(partition, offset, end, now);
-            at_end.then_some((partition, Mark { offset, watermark }))
-        });
-        due.collect()
+            let Some(end) = self.source.end(partition) else {
+                // Brokers that do not answer for one partition do not for the next: each would be waited for.
+                break;
+            };
+            if self.quiet.is_at_end(partition, offset, end, now) {
+                marks.push((partition, Mark { offset, watermark }));
+            }
+        }
+        marks
     }
 
     fn has_uncommitted(&self) -> bool {

@@ -1,0 +1,93 @@
+//! Reads partitions from where they are told to up to their present end: the one way to read a log that may
+//! still grow.
+//!
+//! A partition is read to its end when the client says so for the first time. It says so again each time that
+//! more records have come, so the ends are a set and not a count: a partition that grows must not stand for
+//! one that has not been read yet.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+
+use super::client::{self, Role, Silent};
+use crate::config::Config;
+
+/// How long the brokers may take to answer, or to give the next record.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
+
+pub(super) struct Past {
+    consumer: BaseConsumer<Silent>,
+    /// Partitions that have not come to their end.
+    left: RefCell<BTreeSet<i32>>,
+}
+
+impl Past {
+    /// A consumer that joins no group and commits nothing. It reads nothing yet.
+    pub fn open(config: &Config) -> KafkaResult<Self> {
+        let role = Role::Observer {
+            group: &config.name,
+        };
+        let mut client = client::config(&config.kafka, role);
+        // Control records of transactions stand at the end of a log too: only the client knows when it is there.
+        client.set("enable.partition.eof", "true");
+        Ok(Past {
+            consumer: client.create_with_context(Silent)?,
+            left: RefCell::default(),
+        })
+    }
+
+    pub fn consumer(&self) -> &BaseConsumer<Silent> {
+        &self.consumer
+    }
+
+    /// Begins to read the partitions of `list` at their offsets.
+    pub fn begin(&self, list: &TopicPartitionList) -> KafkaResult<()> {
+        let elements = list.elements();
+        let numbers = elements.iter().map(TopicPartitionListElem::partition);
+        *self.left.borrow_mut() = numbers.collect();
+        self.consumer.assign(list)
+    }
+
+    /// The next record; `None` when all partitions have been read to their end. Records that come to a
+    /// partition behind its end while others are read are given too.
+    pub fn next(&self) -> KafkaResult<Option<BorrowedMessage<'_>>> {
+        let deadline = Instant::now() + ANSWER;
+        while !self.left.borrow().is_empty() {
+            match self.consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => return Ok(Some(message)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.left.borrow_mut().remove(&partition);
+                }
+                Some(Err(error)) if is_final(&error) => return Err(error),
+                Some(Err(_)) | None if Instant::now() > deadline => {
+                    let code = RDKafkaErrorCode::OperationTimedOut;
+                    return Err(KafkaError::MessageConsumption(code));
+                }
+                // The client mends it by itself.
+                Some(Err(_)) | None => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Errors that waiting does not mend.
+fn is_final(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::AutoOffsetReset
+        )
+    })
+}
