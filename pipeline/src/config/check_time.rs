@@ -219,16 +219,21 @@ fn check_eviction(config: &Config, reader: &mut Reader) {
     let Some(after) = config.limits.evict_after else {
         return;
     };
-    let longest = config.views.iter().filter_map(|(name, view)| {
-        let period = view.early_every.max(view.revise_every).unwrap_or_default();
-        let horizon = WindowSpec::of(view)?.horizon().unsigned_abs();
-        Some((Duration::from_micros(horizon) + period, name))
-    });
-    let bound = config.event_time.out_of_orderness;
+    let views = config.views.keys().map(|name| needed_by(config, name));
+    let statuses = config.statuses.values();
+    let statuses = statuses.filter_map(|status| status.silent_for.or(status.unchanged_for));
+    let holds = config
+        .signals
+        .iter()
+        .filter_map(|signal| match signal.missing() {
+            MissingPolicy::Hold(age) => Some(age),
+            _ => None,
+        });
+    let longest = views.chain(statuses).chain(holds).max().unwrap_or_default();
     let align = config.align.as_ref().map_or(Duration::ZERO, |align| {
         align.max_age + align.every.unwrap_or_default()
     });
-    let needed = longest.max().map_or(Duration::ZERO, |(horizon, _)| horizon) + bound + align;
+    let needed = longest + config.event_time.out_of_orderness + align;
     if after <= needed {
         let message = format!(
             "must be longer than what state is needed for: {}",
@@ -236,4 +241,19 @@ fn check_eviction(config: &Config, reader: &mut Reader) {
         );
         reader.problem("limits.evict-after", message);
     }
+}
+
+/// How long after a reading a view may still have an open window for it: its own, after those that it reads.
+fn needed_by(config: &Config, name: &str) -> Duration {
+    let from = |name: &String| config.views.get(name)?.from.as_ref();
+    let first = config.views.get_key_value(name).map(|(name, _)| name);
+    let chain = std::iter::successors(first, |view| from(view)).take(config.views.len());
+    chain
+        .filter_map(|name| config.views.get(name))
+        .map(|view| {
+            let period = view.early_every.max(view.revise_every).unwrap_or_default();
+            let horizon = WindowSpec::of(view).map_or(0, |window| window.horizon());
+            Duration::from_micros(horizon.unsigned_abs()) + period
+        })
+        .sum()
 }

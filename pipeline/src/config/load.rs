@@ -201,15 +201,24 @@ impl Reader {
     }
 
     fn statuses(&mut self) -> BTreeMap<String, StatusConfig> {
-        let Some(Value::Table(table)) = self.root.remove("status") else {
-            return BTreeMap::new();
+        let table = match self.root.remove("status") {
+            Some(Value::Table(table)) => table,
+            Some(_) => {
+                self.problem("status", "must be a table");
+                return BTreeMap::new();
+            }
+            None => return BTreeMap::new(),
         };
-        table
-            .into_iter()
-            .filter_map(|(name, value)| {
-                Some((name.clone(), self.read(&format!("status.{name}"), value)?))
-            })
-            .collect()
+        self.entries("status", table)
+    }
+
+    /// The entries of a table of named things.
+    fn entries<T: DeserializeOwned>(&mut self, key: &str, table: Table) -> BTreeMap<String, T> {
+        let read = |(name, value): (String, Value)| {
+            let entry = self.read(&format!("{key}.{name}"), value)?;
+            Some((name, entry))
+        };
+        table.into_iter().filter_map(read).collect()
     }
 
     /// Reads a value, setting keys that are at fault aside until the rest can be read.
@@ -252,15 +261,8 @@ impl Reader {
 
     fn views(&mut self) -> BTreeMap<String, View> {
         let hint = "declare one, such as [views.engine] with features = [\"*\"]";
-        let Some(table) = self.table("views", hint) else {
-            return BTreeMap::new();
-        };
-        table
-            .into_iter()
-            .filter_map(|(name, value)| {
-                Some((name.clone(), self.read(&format!("views.{name}"), value)?))
-            })
-            .collect()
+        let table = self.table("views", hint).unwrap_or_default();
+        self.entries("views", table)
     }
 
     fn models(&mut self, base: &Path) -> Models {

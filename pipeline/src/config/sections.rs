@@ -327,8 +327,9 @@ pub struct Limits {
     /// Most assets in one partition; a reading of one more is refused. It counts per partition because what
     /// is refused must not depend on which other partitions a worker happens to own. Default: 1,000,000.
     pub max_assets_per_partition: usize,
-    /// Most bytes of readings that one asset may keep waiting or in windows; a reading beyond is refused.
-    /// Default: 16 MiB.
+    /// Most bytes of rows that one asset may keep in the windows of a view; a reading beyond is refused. What
+    /// waits for the watermark is not counted: it is the readings of `event-time.out-of-orderness`. Default:
+    /// 16 MiB.
     pub max_bytes_per_asset: usize,
     /// The state of an asset without a reading for this long (in event time) is forgotten; should it come
     /// back it begins anew. Default: never.

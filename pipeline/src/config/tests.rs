@@ -124,6 +124,17 @@ fn outputs_must_not_go_back_to_the_input() {
 }
 
 #[test]
+fn statuses_are_a_table() {
+    let told = parse(&format!("status = 3\n{GOOD}"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("pumps.toml:1: status: must be a table"),
+        "{told}"
+    );
+}
+
+#[test]
 fn event_time_is_read_with_its_units() {
     let text = format!(
         "{GOOD}\n[event-time]\nout-of-orderness = \"5s\"\nidle-timeout = \"never\"\n\
@@ -181,6 +192,23 @@ fn what_event_time_can_not_mean_is_told_with_a_remedy() {
         assert!(told.contains(expected), "missing: {expected}\n{told}");
     }
     assert_eq!(problems.list.len(), 15, "{told}");
+}
+
+#[test]
+fn an_asset_is_not_evicted_while_its_state_is_in_use() {
+    let told = |rest: &str, after: &str| {
+        let text = format!("{GOOD}{rest}\n[limits]\nevict-after = \"{after}\"\n");
+        parse(&text).err().map(|problems| problems.to_string())
+    };
+    // An hour of minutes: a reading is in the minute's window, and that in the hour's.
+    let views = "[views.minute]\nwindow = { tumbling = \"1m\" }\nallowed-lateness = \"2m\"\n\
+                 features = [\"AVG(flow) AS f\"]\n\
+                 [views.hour]\nfrom = \"minute\"\nwindow = { tumbling = \"1h\" }\nfeatures = [\"MAX(f) AS f\"]\n";
+    assert!(told(views, "63m").unwrap().contains("needed for: 1h 3m"));
+    assert_eq!(told(views, "64m"), None);
+    let silent = "[status.quiet]\nsilent-for = \"2h\"\n";
+    assert!(told(silent, "2h").unwrap().contains("needed for: 2h"));
+    assert_eq!(told(silent, "3h"), None);
 }
 
 #[test]
