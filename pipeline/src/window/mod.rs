@@ -12,6 +12,8 @@
 //! | `chains.rs` | the rows of each asset, in the order of their instants, in one slab |
 //! | `timers.rs` | what is due at which instant |
 //! | `state.rs` | one partition's windows of one view: insert, fire, revise, expire |
+//! | `sessions.rs` | which rows of a chain are one session |
+//! | `fired.rs` | what was told of windows that can still be revised |
 //! | `gathered.rs` | the rows of fired windows in columns, and their aggregation by polars |
 //!
 //! Invariants:
@@ -23,7 +25,9 @@
 //! Not here: order and lateness of readings (`watermark.rs`, `held.rs`).
 
 mod chains;
+mod fired;
 mod gathered;
+mod sessions;
 mod spec;
 mod state;
 mod timers;

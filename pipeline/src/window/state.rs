@@ -3,10 +3,10 @@
 //! A row goes into its asset's chain once; windows are stretches of the chain. Of a window only its timers
 //! are kept, and after it has fired, while late rows may still revise it, its revision.
 
-use std::collections::BTreeMap;
-
 use super::chains::Chains;
+use super::fired::{FiredWindows, Replaced};
 use super::gathered::Gathered;
+use super::sessions::{joined, sessions};
 use super::spec::{Kind, WindowSpec, next_multiple, starts};
 use super::timers::{Due, Timers};
 use crate::rows::{Head, Origin, Release, Superseded, WindowHead};
@@ -25,8 +25,7 @@ pub struct WindowState {
     chains: Chains,
     timers: Timers,
     assets: Vec<AssetWindows>,
-    /// Fired windows that can still be revised, by asset and start.
-    fired: BTreeMap<(u32, i64), Fired>,
+    fired: FiredWindows,
     walks: Vec<u32>,
 }
 
@@ -46,14 +45,6 @@ const NEW: AssetWindows = AssetWindows {
     rows: 0,
     early: false,
 };
-
-#[derive(Debug, Clone, Copy)]
-struct Fired {
-    end: i64,
-    revision: u32,
-    /// A late row waits for its revision.
-    dirty: bool,
-}
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +69,14 @@ pub enum Taken {
 struct Cause {
     release: Release,
     publish: bool,
+}
+
+/// How a window's rows are told.
+#[derive(Debug)]
+enum Told {
+    /// The window is still open.
+    Provisional,
+    Final(Replaced),
 }
 
 /// The partition that a call is about.
@@ -106,7 +105,7 @@ impl WindowState {
             chains: Chains::new(width),
             timers: Timers::default(),
             assets: Vec::new(),
-            fired: BTreeMap::new(),
+            fired: FiredWindows::default(),
             walks: Vec::new(),
         }
     }
@@ -121,7 +120,7 @@ impl WindowState {
         self.chains.bytes()
             + self.timers.bytes()
             + self.assets.capacity() * size_of::<AssetWindows>()
-            + self.fired.len() * size_of::<((u32, i64), Fired)>()
+            + self.fired.bytes()
     }
 
     /// Forgets an asset whose windows are all over.
@@ -130,7 +129,7 @@ impl WindowState {
         if let Some(windows) = self.assets.get_mut(asset as usize) {
             *windows = NEW;
         }
-        self.forget_fired(asset, i64::MIN, i64::MAX);
+        self.fired.forget(asset, i64::MIN..=i64::MAX);
     }
 
     /// Takes a row in, after [`Self::advance`] up to its release. `superseded` are earlier rows that it
@@ -271,7 +270,7 @@ impl WindowState {
             self.keep(head, values);
             return Taken::Yes;
         }
-        let (start, last) = self.joined(asset, at, gap);
+        let (start, last) = joined(&self.chains, asset, at, gap);
         let end = last.saturating_add(gap);
         if passed(head.release, end.saturating_add(self.spec.allowed_lateness)) {
             return Taken::Late { start, end };
@@ -292,30 +291,6 @@ impl WindowState {
             *set = end;
             self.timers.push(end, Due::Close, asset);
         }
-    }
-
-    /// First and last row of the session that a row at `at` makes with those that are there.
-    fn joined(&self, asset: u32, at: i64, gap: i64) -> (i64, i64) {
-        let (mut start, mut last) = (at, at);
-        for (first, end) in self.sessions(asset, gap) {
-            // `end` is the last row's instant.
-            if end + gap > at && first - gap < at {
-                (start, last) = (start.min(first), last.max(end));
-            }
-        }
-        (start, last)
-    }
-
-    /// First and last instant of each session of an asset.
-    fn sessions(&self, asset: u32, gap: i64) -> Vec<(i64, i64)> {
-        let mut sessions: Vec<(i64, i64)> = Vec::new();
-        for row in self.chains.rows(asset) {
-            match sessions.last_mut() {
-                Some(session) if row.event_at - session.1 < gap => session.1 = row.event_at,
-                _ => sessions.push((row.event_at, row.event_at)),
-            }
-        }
-        sessions
     }
 
     fn insert_count(
@@ -349,12 +324,11 @@ impl WindowState {
                 .rows(asset)
                 .next()
                 .map_or(at, |row| row.event_at);
-            self.fire(
-                partition.slot,
-                asset,
+            self.gather(
+                (partition.slot, asset),
                 (start, at + 1),
                 cause,
-                (0, false),
+                Told::Final(Replaced::default()),
                 out,
             );
         }
@@ -379,26 +353,19 @@ impl WindowState {
     ) {
         let asset = head.asset;
         if let Some(every) = self.spec.revise_every {
-            let expiry = end.saturating_add(self.spec.allowed_lateness);
-            let at = next_multiple(head.release.at, every).saturating_add(1);
-            let unscored = Fired {
-                end,
-                revision: u32::MAX,
-                dirty: true,
-            };
-            let fired = self.fired.entry((asset, start)).or_insert(unscored);
-            if !fired.dirty || fired.revision == u32::MAX {
+            if self.fired.wait(asset, (start, end)) {
+                let expiry = end.saturating_add(self.spec.allowed_lateness);
+                let at = next_multiple(head.release.at, every).saturating_add(1);
                 self.timers.push(at.min(expiry), Due::Revise, asset);
                 self.timers.push(expiry, Due::Expire, asset);
             }
-            fired.dirty = true;
             return;
         }
         let cause = Cause {
             release: head.release,
             publish: head.publish,
         };
-        self.fire_final(partition.slot, asset, (start, end), cause, out);
+        self.fire((partition.slot, asset), (start, end), cause, out);
     }
 
     /// Fires what is due before `limit`, or at it when `inclusive`.
@@ -429,7 +396,7 @@ impl WindowState {
         match self.spec.kind {
             Kind::Time { size, step } => {
                 let start = at - size;
-                self.fire_final(partition.slot, asset, (start, at), cause, out);
+                self.fire((partition.slot, asset), (start, at), cause, out);
                 if self.spec.allowed_lateness == 0 {
                     self.chains.drop_while(asset, |row| row < start + step);
                 }
@@ -439,12 +406,12 @@ impl WindowState {
                 if *set == at {
                     *set = i64::MIN;
                 }
-                for (first, last) in self.sessions(asset, gap) {
+                for (first, last) in sessions(&self.chains, asset, gap) {
                     let end = last.saturating_add(gap);
                     if end > at {
                         self.arm(asset, end);
-                    } else if !self.is_scored(asset, first, end) {
-                        self.fire_final(partition.slot, asset, (first, end), cause, out);
+                    } else if !self.fired.has(asset, first, end) {
+                        self.fire((partition.slot, asset), (first, end), cause, out);
                         if self.spec.allowed_lateness == 0 {
                             self.chains.drop_while(asset, |row| row <= last);
                         }
@@ -453,11 +420,6 @@ impl WindowState {
             }
             Kind::Count { .. } => {}
         }
-    }
-
-    fn is_scored(&self, asset: u32, start: i64, end: i64) -> bool {
-        let fired = self.fired.get(&(asset, start));
-        fired.is_some_and(|fired| fired.end == end)
     }
 
     fn early(&mut self, partition: Partition<'_>, asset: u32, at: i64, out: &mut Gathered) {
@@ -470,8 +432,7 @@ impl WindowState {
                 .map(|start| (start, start + size))
                 .filter(|(_, end)| *end > at)
                 .collect(),
-            Kind::Session { gap } => self
-                .sessions(asset, gap)
+            Kind::Session { gap } => sessions(&self.chains, asset, gap)
                 .iter()
                 .map(|(first, last)| (*first, last.saturating_add(gap)))
                 .filter(|(_, end)| *end > at)
@@ -480,7 +441,13 @@ impl WindowState {
         };
         let cause = partition.timer(at);
         for window in open {
-            self.fire(partition.slot, asset, window, cause, (0, true), out);
+            self.gather(
+                (partition.slot, asset),
+                window,
+                cause,
+                Told::Provisional,
+                out,
+            );
         }
     }
 
@@ -491,18 +458,11 @@ impl WindowState {
         at: i64,
         out: &mut Gathered,
     ) {
-        let of_asset = (asset, i64::MIN)..=(asset, i64::MAX);
-        let dirty: Vec<(i64, i64)> = self
-            .fired
-            .range(of_asset)
-            .filter(|(_, fired)| fired.dirty)
-            .map(|((_, start), fired)| (*start, fired.end))
-            .collect();
-        for window in dirty {
+        for window in self.fired.waiting(asset) {
             // As a revision it comes after what is in time at this instant.
             let mut cause = partition.timer(at);
             cause.release.in_time = false;
-            self.fire_final(partition.slot, asset, window, cause, out);
+            self.fire((partition.slot, asset), window, cause, out);
         }
     }
 
@@ -513,15 +473,15 @@ impl WindowState {
         match self.spec.kind {
             Kind::Time { size, step } => {
                 let start = at - lateness - size;
-                self.fired.remove(&(asset, start));
+                self.fired.forget(asset, start..=start);
                 self.chains.drop_while(asset, |row| row < start + step);
             }
             Kind::Session { gap } => {
                 // As they are now: late rows may have joined one that was told to others that live on.
-                for (first, last) in self.sessions(asset, gap) {
+                for (first, last) in sessions(&self.chains, asset, gap) {
                     if over(last.saturating_add(gap)) {
                         self.chains.drop_while(asset, |row| row <= last);
-                        self.forget_fired(asset, first, last);
+                        self.fired.forget(asset, first..=last);
                     }
                 }
             }
@@ -529,98 +489,42 @@ impl WindowState {
         }
     }
 
-    fn forget_fired(&mut self, asset: u32, first: i64, last: i64) {
-        let covered = self.fired.range((asset, first)..=(asset, last));
-        let covered: Vec<(u32, i64)> = covered.map(|(key, _)| *key).collect();
-        for key in covered {
-            self.fired.remove(&key);
-        }
-    }
-
     /// Fires a window that has ended: its first result, or a revision of what was told of it.
-    fn fire_final(
+    fn fire(
         &mut self,
-        slot: u32,
-        asset: u32,
+        (slot, asset): (u32, u32),
         (start, end): (i64, i64),
         cause: Cause,
         out: &mut Gathered,
     ) {
-        if self.spec.allowed_lateness == 0 {
-            self.fire(slot, asset, (start, end), cause, (0, false), out);
-            return;
-        }
-        // A late row may have joined sessions that were told apart, so there may be several.
-        let covered = match self.spec.kind {
-            Kind::Session { .. } => (asset, start)..=(asset, end - 1),
-            _ => (asset, start)..=(asset, start),
-        };
-        let old: Vec<(i64, Fired)> = self
-            .fired
-            .range(covered)
-            .map(|((_, start), fired)| (*start, *fired))
-            .collect();
-        for (start, _) in &old {
-            self.fired.remove(&(asset, *start));
-        }
-        let told = || old.iter().filter(|(_, fired)| fired.revision != u32::MAX);
-        let revision = told()
-            .map(|(_, fired)| fired.revision + 1)
-            .max()
-            .unwrap_or(0);
-        let superseded: Vec<Superseded> = told()
-            .map(|(start, fired)| Superseded {
-                row: 0,
-                start: *start,
-                end: fired.end,
-                revision: fired.revision,
-            })
-            .collect();
-        let fired = Fired {
-            end,
-            revision,
-            dirty: false,
-        };
-        self.fired.insert((asset, start), fired);
-        if old.is_empty() || old.iter().any(|(_, fired)| fired.end != end) {
-            let expiry = end.saturating_add(self.spec.allowed_lateness);
-            self.timers.push(expiry, Due::Expire, asset);
+        let lateness = self.spec.allowed_lateness;
+        let mut replaced = Replaced::default();
+        if lateness > 0 {
+            let covered = match self.spec.kind {
+                Kind::Session { .. } => start..=end - 1,
+                _ => start..=start,
+            };
+            replaced = self.fired.tell(asset, (start, end), covered);
+            if !replaced.is_known {
+                self.timers
+                    .push(end.saturating_add(lateness), Due::Expire, asset);
+            }
         }
         self.gather(
-            slot,
-            asset,
+            (slot, asset),
             (start, end),
             cause,
-            (revision, false),
-            &superseded,
+            Told::Final(replaced),
             out,
         );
     }
 
-    fn fire(
-        &self,
-        slot: u32,
-        asset: u32,
-        window: (i64, i64),
-        cause: Cause,
-        kind: (u32, bool),
-        out: &mut Gathered,
-    ) {
-        self.gather(slot, asset, window, cause, kind, &[], out);
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one private call with two callers"
-    )]
     fn gather(
         &self,
-        slot: u32,
-        asset: u32,
+        (slot, asset): (u32, u32),
         (start, end): (i64, i64),
         cause: Cause,
-        (revision, provisional): (u32, bool),
-        superseded: &[Superseded],
+        told: Told,
         out: &mut Gathered,
     ) {
         let inside = self
@@ -628,11 +532,15 @@ impl WindowState {
             .rows(asset)
             .skip_while(|row| row.event_at < start)
             .take_while(|row| row.event_at < end);
+        let (provisional, replaced) = match told {
+            Told::Provisional => (true, Replaced::default()),
+            Told::Final(replaced) => (false, replaced),
+        };
         let window = WindowHead {
             start,
             end,
             rows: 0,
-            revision,
+            revision: replaced.revision,
             provisional,
         };
         let head = Head {
@@ -646,7 +554,7 @@ impl WindowState {
             publish: cause.publish,
             origin: Origin::Window(window),
         };
-        out.add(head, window, inside, superseded);
+        out.add(head, window, inside, &replaced.superseded);
     }
 
     /// Looks at what the next rows of `assets` will need.
