@@ -73,11 +73,17 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
         config.sink.predictions.clone(),
         config.sink.dead_letters.clone(),
     ];
-    if plan.has_state() {
+    if plan.has_order() {
         outputs.push(config.sink.late.clone());
     }
     if !plan.conditions.statuses.is_empty() {
         outputs.push(config.sink.status.clone());
+    }
+    if !plan.alarms.is_empty() {
+        outputs.push(config.sink.alarms.clone());
+    }
+    if plan.has_challengers() {
+        outputs.push(config.sink.shadow.clone());
     }
     if plan.has_timers(config) {
         outputs.push(config.progress_topic());

@@ -38,6 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         readings = totals.readings,
         predictions = totals.predictions,
         unscored = totals.unscored.values().sum::<u64>(),
+        alarms = totals.alarms_raised,
         late = totals.late,
         dead_letters = totals.refused.values().sum::<u64>(),
         "stopped"
@@ -88,10 +89,12 @@ fn report(metrics: &Metrics, shutdown: &Shutdown) {
         let now = metrics.totals();
         let seconds = at.elapsed().as_secs_f64();
         tracing::info!(
-            "{} readings/s, {} predictions in all, {} anomalous, {} without a score, {} late, {} dead letters",
+            "{} readings/s, {} predictions in all, {} anomalous, {} alarms raised and {} cleared, {} without a score, {} late, {} dead letters",
             thousands(((now.readings - last.readings) as f64 / seconds) as u64),
             thousands(now.predictions),
             thousands(now.anomalous),
+            thousands(now.alarms_raised),
+            thousands(now.alarms_cleared),
             thousands(now.unscored.values().sum()),
             thousands(now.late),
             thousands(now.refused.values().sum())

@@ -15,6 +15,7 @@
 //! | [`watermark`], [`held`] | how far event time has come; readings put into order |
 //! | [`align`], [`conditions`] | rows of narrow telemetry; held values, silent and stuck |
 //! | [`feature`], [`window`] | SQL expressions over rows and windows; which rows a window holds, and when it fires |
+//! | [`routing`], [`alarms`] | which model scores which asset; when results are an alarm |
 //! | [`sequence`], [`state`] | the last L feature rows per asset; the state of a partition |
 //! | [`plan`], [`engine`] | views bound to models; the step from messages to verdicts |
 //! | [`prediction`], [`publish`] | the published forms and their headers |
@@ -23,6 +24,7 @@
 //!
 //! Not here: what a model is (the `models` crate), command line and terminal (the binary).
 
+pub mod alarms;
 pub mod align;
 pub mod clocks;
 pub mod conditions;
@@ -38,6 +40,7 @@ pub mod plan;
 pub mod prediction;
 pub mod publish;
 pub mod refusal;
+pub mod routing;
 pub mod rows;
 pub mod sequence;
 pub mod service;

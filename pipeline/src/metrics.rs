@@ -18,6 +18,9 @@ pub struct Metrics {
     ignored: AtomicU64,
     duplicates: AtomicU64,
     status_changes: AtomicU64,
+    shadow: AtomicU64,
+    alarms_raised: AtomicU64,
+    alarms_cleared: AtomicU64,
     batches: AtomicU64,
     commits: AtomicU64,
     commit_micros: AtomicU64,
@@ -42,6 +45,10 @@ pub struct Totals {
     /// Readings dropped because their asset had one at that instant.
     pub duplicates: u64,
     pub status_changes: u64,
+    /// Results of challengers.
+    pub shadow: u64,
+    pub alarms_raised: u64,
+    pub alarms_cleared: u64,
     pub batches: u64,
     pub commits: u64,
     pub commit_time: Duration,
@@ -75,6 +82,9 @@ impl Metrics {
         add(&self.anomalous, counts.anomalous);
         add(&self.late, counts.late);
         add(&self.status_changes, counts.status_changes);
+        add(&self.shadow, counts.shadow);
+        add(&self.alarms_raised, counts.alarms_raised);
+        add(&self.alarms_cleared, counts.alarms_cleared);
         add(&self.batches, 1);
         by_code(&self.refused, &counts.refused);
         by_code(&self.unscored, &counts.unscored);
@@ -112,6 +122,9 @@ impl Metrics {
             ignored: get(&self.ignored),
             duplicates: get(&self.duplicates),
             status_changes: get(&self.status_changes),
+            shadow: get(&self.shadow),
+            alarms_raised: get(&self.alarms_raised),
+            alarms_cleared: get(&self.alarms_cleared),
             batches: get(&self.batches),
             commits: get(&self.commits),
             commit_time: Duration::from_micros(get(&self.commit_micros)),

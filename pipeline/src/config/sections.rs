@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::serving::ServedModel;
+
 /// `[kafka]`: how to reach the cluster.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -357,20 +359,8 @@ pub struct Models {
     /// `.forewarn/lib/` in the working directory or above it.
     #[serde(default)]
     pub runtime: Option<PathBuf>,
-    /// The models that score every reading.
+    /// The models that score.
     pub serve: Vec<ServedModel>,
-}
-
-/// `[[models.serve]]`: one model on one view.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ServedModel {
-    pub name: String,
-    /// Default: the highest version in the repository.
-    #[serde(default)]
-    pub version: Option<u32>,
-    /// The feature view that gives its input.
-    pub view: String,
 }
 
 /// `[sink]`: where outputs go.
@@ -385,6 +375,10 @@ pub struct Sink {
     pub late: String,
     /// Topic for changes of `[status]`. Default: `status`.
     pub status: String,
+    /// Topic for alarms. Default: `alarms`.
+    pub alarms: String,
+    /// Topic for the results of challengers. Default: `shadow`.
+    pub shadow: String,
     /// Topic for advances of the watermark in quiet partitions; it needs as many partitions as the input.
     /// Default: the pipeline's name with `-progress`.
     pub progress: Option<String>,
@@ -397,6 +391,8 @@ impl Default for Sink {
             dead_letters: "dead-letters".into(),
             late: "late-readings".into(),
             status: "status".into(),
+            alarms: "alarms".into(),
+            shadow: "shadow".into(),
             progress: None,
         }
     }

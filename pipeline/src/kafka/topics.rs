@@ -75,11 +75,17 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
     let mut present = list(kafka)?;
     let inputs = ensure(kafka, &mut present, &config.source.topic, create, &[])?;
     let mut outputs = vec![&sink.predictions, &sink.dead_letters];
-    if plan.has_state() {
+    if plan.has_order() {
         outputs.push(&sink.late);
     }
     if !plan.conditions.statuses.is_empty() {
         outputs.push(&sink.status);
+    }
+    if !plan.alarms.is_empty() {
+        outputs.push(&sink.alarms);
+    }
+    if plan.has_challengers() {
+        outputs.push(&sink.shadow);
     }
     for topic in outputs {
         ensure(kafka, &mut present, topic, create, &[])?;
