@@ -30,7 +30,7 @@ pub mod signature;
 pub mod verdict;
 
 pub use contract::{Contract, Padding, Sequence, StatePair, Task};
-pub use model::{LoadError, Model};
+pub use model::{LoadError, Model, Usage};
 pub use repository::{ModelFiles, Repository};
 pub use runtime::Runtime;
 pub use verdict::{Verdict, Verdicts};

@@ -20,6 +20,7 @@
 //! | [`plan`], [`engine`] | views bound to models; the step from messages to verdicts |
 //! | [`prediction`], [`publish`] | the published forms and their headers |
 //! | [`kafka`] | the rim: consumer, producer, transactions, workers |
+//! | [`swap`] | new versions of models while the service runs |
 //! | [`service`], [`metrics`] | threads and shutdown; counters |
 //!
 //! Not here: what a model is (the `models` crate), command line and terminal (the binary).
@@ -46,6 +47,7 @@ pub mod sequence;
 pub mod service;
 pub mod signal;
 pub mod state;
+pub mod swap;
 pub mod unscored;
 pub mod watermark;
 pub mod window;

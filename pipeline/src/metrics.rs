@@ -25,6 +25,9 @@ pub struct Metrics {
     commits: AtomicU64,
     commit_micros: AtomicU64,
     restarts: AtomicU64,
+    swaps: AtomicU64,
+    swaps_refused: AtomicU64,
+    challengers_failed: AtomicU64,
     partitions: AtomicU64,
     refused: Mutex<BTreeMap<&'static str, u64>>,
     unscored: Mutex<BTreeMap<&'static str, u64>>,
@@ -54,6 +57,12 @@ pub struct Totals {
     pub commit_time: Duration,
     /// How often a worker went back to the committed offsets.
     pub restarts: u64,
+    /// Versions of models put in place, by each worker.
+    pub swaps: u64,
+    /// Versions that were refused, or failed their trial.
+    pub swaps_refused: u64,
+    /// Challengers left out because they failed.
+    pub challengers_failed: u64,
     /// Partitions owned now.
     pub partitions: u64,
     /// Dead letters by code.
@@ -100,6 +109,18 @@ impl Metrics {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn swap(&self) {
+        self.swaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn swap_refused(&self) {
+        self.swaps_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn challenger_failed(&self) {
+        self.challengers_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn assigned(&self, partitions: usize) {
         self.partitions
             .fetch_add(partitions as u64, Ordering::Relaxed);
@@ -129,6 +150,9 @@ impl Metrics {
             commits: get(&self.commits),
             commit_time: Duration::from_micros(get(&self.commit_micros)),
             restarts: get(&self.restarts),
+            swaps: get(&self.swaps),
+            swaps_refused: get(&self.swaps_refused),
+            challengers_failed: get(&self.challengers_failed),
             partitions: get(&self.partitions),
             refused: codes(&self.refused),
             unscored: codes(&self.unscored),

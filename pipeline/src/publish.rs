@@ -12,6 +12,7 @@ use crate::engine::{Late, Scored, Step};
 use crate::message::MessageIndex;
 use crate::prediction::{EventTimestamp, Prediction};
 use crate::refusal::Refused;
+use crate::swap::ModelEventRecord;
 use crate::watermark::Mark;
 
 /// Where records go to; implemented by the Kafka sink, and by tests.
@@ -43,6 +44,8 @@ pub enum Output {
     Shadow,
     Status,
     Alarm(AlarmEvent),
+    /// What happened to a model.
+    Model,
     /// Written to the partition of the same number.
     Progress {
         partition: i32,
@@ -269,6 +272,40 @@ impl Encoder {
             key: &self.topic,
             payload: &self.payload,
             headers: &[("content-type", "application/json")],
+        })
+    }
+
+    /// Publishes what happened to a model.
+    ///
+    /// # Errors
+    /// The publisher's.
+    pub fn model_event<P: Publisher>(
+        &mut self,
+        record: &ModelEventRecord<'_>,
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        self.payload.clear();
+        let _ = serde_json::to_writer(&mut self.payload, record);
+        let from: Vec<String> = record
+            .offsets
+            .iter()
+            .map(|(partition, offset)| format!("{partition}:{offset}"))
+            .collect();
+        let (model, to) = (&record.model, record.to);
+        publisher.record(&OutputRecord {
+            output: Output::Model,
+            key: &record.model,
+            payload: &self.payload,
+            headers: &[
+                ("ce_specversion", "1.0"),
+                (
+                    "ce_id",
+                    &format!("{model}@{to}-{}-{}", record.worker, from.join(",")),
+                ),
+                ("ce_source", &self.ce_source),
+                ("ce_type", "forewarn.model"),
+                ("content-type", "application/json"),
+            ],
         })
     }
 

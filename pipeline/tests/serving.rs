@@ -151,7 +151,7 @@ fn a_challenger_changes_no_byte_of_what_is_published_and_one_that_fails_is_left_
             published,
             engine
                 .failed()
-                .map(|(of, why)| (of.model.name.clone(), why.to_owned()))
+                .map(|(_, of, why)| (of.model.name.clone(), why.to_owned()))
                 .collect(),
         )
     };

@@ -94,6 +94,7 @@ fn check_served(config: &Config, entry: usize, reader: &mut Reader) {
 
 fn check_topics(config: &Config, reader: &mut Reader) {
     let progress = config.progress_topic();
+    let models = config.models_topic();
     let topics = [
         ("source.topic", &config.source.topic),
         ("sink.predictions", &config.sink.predictions),
@@ -103,6 +104,7 @@ fn check_topics(config: &Config, reader: &mut Reader) {
         ("sink.alarms", &config.sink.alarms),
         ("sink.shadow", &config.sink.shadow),
         ("sink.progress", &progress),
+        ("sink.models", &models),
     ];
     for (i, (path, topic)) in topics.iter().enumerate() {
         if topic.is_empty() && i > 0 {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -13,8 +14,8 @@ use super::check::check;
 use super::lines::{Lines, join, line_at, signal_order};
 use super::problem::Problems;
 use super::sections::{
-    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Service, Sink, Source, StatusConfig,
-    View,
+    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Reload, Service, Sink, Source,
+    StatusConfig, View,
 };
 use super::serving::AlarmConfig;
 use crate::signal::{MissingPolicy, Signal, SignalConfig};
@@ -130,6 +131,12 @@ impl Config {
     pub fn progress_topic(&self) -> String {
         let default = || format!("{}-progress", self.name);
         self.sink.progress.clone().unwrap_or_else(default)
+    }
+
+    /// Topic of what happens to the models of a running service.
+    pub fn models_topic(&self) -> String {
+        let default = || format!("{}-models", self.name);
+        self.sink.models.clone().unwrap_or_else(default)
     }
 
     /// The line of a key path, where it is in the file.
@@ -277,6 +284,10 @@ impl Reader {
             repository: PathBuf::new(),
             runtime: None,
             serve: Vec::new(),
+            reload: Reload::None,
+            reload_every: Duration::ZERO,
+            trial_results: 0,
+            max_row_time: Duration::ZERO,
         };
         let Some(table) = self.table(
             "models",

@@ -19,7 +19,7 @@ pub use load::Config;
 pub use problem::{Problem, Problems};
 pub use sections::{
     Align, AssetSource, Clock, Delivery, Duplicates, EventTime, EventTimeConfig, Format, Guarantee,
-    IdleTimeout, Kafka, Limits, Models, Narrow, Service, Sink, Source, Start, StatusConfig,
+    IdleTimeout, Kafka, Limits, Models, Narrow, Reload, Service, Sink, Source, Start, StatusConfig,
     TimeUnit, View, Window,
 };
 pub use serving::{AlarmConfig, Canary, Challenger, Levels, ServedModel, Watch};

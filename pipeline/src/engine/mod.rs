@@ -14,6 +14,7 @@
 //! | `scoring.rs` | which model scores a row, sequences, recurrent state, batches of inputs |
 //! | `alarming.rs` | the results of each asset, judged for alarms |
 //! | `step.rs` | the result of a step |
+//! | `swap.rs` | another version of a model, between two steps |
 //!
 //! Invariants:
 //! - outputs are a function of a partition's records and marks: the same wherever the batches are cut, live,
@@ -28,6 +29,7 @@ mod alarming;
 mod scoring;
 mod stages;
 mod step;
+mod swap;
 
 use forewarn_models::scorer::ScoreError;
 use polars::prelude::DataFrame;
@@ -42,6 +44,7 @@ use crate::state::{PartitionState, Partitions};
 use crate::watermark::{Mark, Watermark};
 
 pub use step::{Late, ModelOutput, Scored, Step};
+pub use swap::Swapped;
 
 use alarming::Alarming;
 use scoring::Scoring;
@@ -120,10 +123,10 @@ impl Engine {
         &self.plan
     }
 
-    /// Challengers that failed and are left out, with the reason.
-    pub fn failed(&self) -> impl Iterator<Item = (&PlannedModel, &str)> {
+    /// Challengers that failed and are left out: place in the plan, model, reason.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, &PlannedModel, &str)> {
         let failed = self.scoring.failed();
-        failed.map(|(model, reason)| (&self.plan.models[model], reason))
+        failed.map(|(place, reason)| (place, &self.plan.models[place], reason))
     }
 
     /// Takes a partition over with empty state. Records from `start` on build it up, `marks` coming back at

@@ -101,6 +101,11 @@ impl Scoring {
         failed.filter_map(|(model, reason)| Some((model, reason.as_deref()?)))
     }
 
+    /// A challenger that failed is another version now.
+    pub fn admit_again(&mut self, model: usize) {
+        self.failed[model] = None;
+    }
+
     /// Scores the rows of each view from its place in `begins` on.
     pub fn run(
         &mut self,

@@ -106,6 +106,7 @@ struct Topics {
     status: String,
     alarms: String,
     shadow: String,
+    models: String,
     progress: String,
 }
 
@@ -133,6 +134,7 @@ impl Sink {
                 status: config.sink.status.clone(),
                 alarms: config.sink.alarms.clone(),
                 shadow: config.sink.shadow.clone(),
+                models: config.models_topic(),
                 progress: config.progress_topic(),
             }),
             in_transaction: false,
@@ -318,6 +320,7 @@ impl Publisher for BatchPublisher<'_, '_> {
                 self.counts.alarms_cleared += u64::from(event == AlarmEvent::Cleared);
                 (&topics.alarms, None)
             }
+            Output::Model => (&topics.models, None),
             Output::Progress { partition } => (&topics.progress, Some(partition)),
         };
         let headers = OwnedHeaders::new_with_capacity(record.headers.len());

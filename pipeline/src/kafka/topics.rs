@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{self, Role};
-use crate::config::{Config, Kafka};
+use crate::config::{Config, Kafka, Reload};
 use crate::plan::Plan;
 
 /// How long a broker may take to answer the first question.
@@ -86,6 +86,10 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
     }
     if plan.has_challengers() {
         outputs.push(&sink.shadow);
+    }
+    let models = config.models_topic();
+    if config.models.reload != Reload::None {
+        outputs.push(&models);
     }
     for topic in outputs {
         ensure(kafka, &mut present, topic, create, &[])?;

@@ -5,13 +5,15 @@
 //! |---|---|
 //! | `views.rs` | the configured views, compiled |
 //! | `serving.rs` | the entries of `[[models.serve]]`, with their canaries and challengers, bound to views |
+//! | `swap.rs` | another version in place of one that serves |
 
 mod serving;
+mod swap;
 mod views;
 
 use forewarn_models::{Model, Runtime};
 
-pub(crate) use serving::Serving;
+pub(crate) use serving::{Serving, load};
 
 use crate::alarms::AlarmSpec;
 use crate::align::AlignSpec;
@@ -100,6 +102,17 @@ pub enum Role {
     Canary,
     /// Beside the champion, to the shadow topic.
     Challenger,
+}
+
+impl Role {
+    /// The published word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Champion => "champion",
+            Role::Canary => "canary",
+            Role::Challenger => "challenger",
+        }
+    }
 }
 
 impl Plan {

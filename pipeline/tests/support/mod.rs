@@ -51,6 +51,7 @@ impl Publisher for Published {
             Output::Status => "status",
             Output::Alarm(AlarmEvent::Cleared) => "cleared",
             Output::Alarm(_) => "alarm",
+            Output::Model => "model",
             Output::Progress { .. } => "progress",
         };
         let mut json: Value = serde_json::from_slice(record.payload).unwrap();
