@@ -68,7 +68,7 @@ pub struct Engine {
     alarming: Alarming,
 }
 
-/// Why a step failed; the engine must not be used further without new state.
+/// Why a step failed: the partitions must be assigned anew before the next one.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error(transparent)]

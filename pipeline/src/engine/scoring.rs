@@ -83,7 +83,9 @@ impl Scoring {
         state.routes.forget(asset);
     }
 
+    /// A new batch begins. What a step that failed left waiting is dropped: its state is forgotten too.
     pub fn begin(&mut self) {
+        self.pending.iter_mut().for_each(Pending::clear);
         for output in &mut self.outputs {
             output.rows.clear();
             output.verdicts.clear();
@@ -333,14 +335,20 @@ impl Scoring {
                 kept[asset as usize * width..][..width].copy_from_slice(values);
             }
         }
-        pending.input.clear();
-        pending.states.clear();
-        pending.waiting.clear();
+        pending.clear();
         Ok(())
     }
 }
 
 impl Pending {
+    fn clear(&mut self) {
+        self.input.clear();
+        self.rows.clear();
+        self.states.clear();
+        self.owners.clear();
+        self.waiting.clear();
+    }
+
     /// A model over the last L rows.
     fn sequence(
         &mut self,

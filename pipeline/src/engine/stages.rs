@@ -99,6 +99,8 @@ impl Stages {
 
     /// A new batch begins.
     pub fn begin(&mut self) {
+        self.arrived.clear();
+        self.gathered.iter_mut().for_each(Gathered::clear);
         self.views.iter_mut().for_each(Rows::clear);
         self.refused.clear();
         self.late.clear();

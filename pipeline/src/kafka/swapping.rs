@@ -117,10 +117,15 @@ impl Worker {
         let Swap {
             place,
             model,
+            on_trial,
             by,
             why,
         } = swap;
         let version = model.version;
+        if self.engine.plan().models[place].model.version == version {
+            // It has taken the version before back by itself.
+            return Ok(());
+        }
         let swapped = match self.engine.swap(place, model, &self.config) {
             Ok(swapped) => swapped,
             Err(problems) => {
@@ -140,7 +145,8 @@ impl Worker {
             "another version serves"
         );
         self.swapping.unsaid.push(event);
-        self.swapping.trial = Some(Trial::new(place, swapped.old, self.swapping.rules));
+        let rules = self.swapping.rules;
+        self.swapping.trial = on_trial.then(|| Trial::new(place, swapped.old, rules));
         self.metrics.swap();
         self.swapping
             .report(self.number, (place, version), Outcome::Serving);

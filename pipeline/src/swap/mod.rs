@@ -36,6 +36,8 @@ pub struct Swap {
     /// Its place in the plan.
     pub place: usize,
     pub model: Model,
+    /// It is new, and must show that it can stay.
+    pub on_trial: bool,
     /// Who wanted it, and why.
     pub by: String,
     pub why: String,

@@ -178,6 +178,7 @@ impl Reloader {
                     let _ = worker.send(Swap {
                         place,
                         model,
+                        on_trial: true,
                         by: by.to_owned(),
                         why: why.to_owned(),
                     });
@@ -236,6 +237,7 @@ impl Reloader {
                 Ok(old) => drop(sender.send(Swap {
                     place: report.place,
                     model: old,
+                    on_trial: false,
                     by: "forewarn".into(),
                     why: format!("version {} {failed}: {reason}", report.version),
                 })),
