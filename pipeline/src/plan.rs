@@ -138,8 +138,8 @@ impl PlannedView {
     /// Lets a model score its rows.
     fn serve(&mut self, model: &Model, place: usize) {
         let contract = &model.contract;
-        if contract.sequence.is_some() {
-            self.sequence = self.sequence.max(contract.length() + self.revisable());
+        if let Some(gathered) = contract.gathered() {
+            self.sequence = self.sequence.max(gathered.length + self.revisable());
         }
         self.ordered |= contract.sequence.is_some() || contract.is_recurrent();
         self.models.push(place);

@@ -177,7 +177,7 @@ impl Scoring {
         let state = partitions.state(row.head.slot);
         let (sequences, memory) = (&state.sequences[view], &mut state.models[model]);
         let contract = &planned.model.contract;
-        let told = match (contract.sequence, sequences) {
+        let told = match (contract.gathered(), sequences) {
             (Some(sequence), Some(sequences)) => {
                 pending.sequence(planned, sequence, sequences, memory, row)
             }
@@ -226,7 +226,7 @@ impl Scoring {
 }
 
 impl Pending {
-    /// A model over the last L rows.
+    /// A model over the last L rows, or a forecast with the row that it is compared with.
     fn sequence(
         &mut self,
         planned: &PlannedModel,
