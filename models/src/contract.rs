@@ -1,7 +1,8 @@
 //! The contract: what a model says of itself, so that one file dropped into the repository is enough.
 //!
 //! It is read from the ONNX file's `metadata_props` under `forewarn.*`; a `model.toml` beside the file may
-//! give or override any key (there without the prefix, `output.rul` being a dotted key):
+//! give or override any key, or take it away with an empty text (there without the prefix, `output.rul` being
+//! a dotted key):
 //!
 //! | key | meaning | for |
 //! |---|---|---|

@@ -129,7 +129,7 @@ impl Model {
     }
 }
 
-/// The keys of `metadata_props`, then those of `model.toml`, which win.
+/// The keys of `metadata_props`, then those of `model.toml`, which win; an empty one takes its key away.
 fn contract_keys(
     session: &Session,
     manifest: &Path,
@@ -149,6 +149,7 @@ fn contract_keys(
         };
         let text = std::fs::read_to_string(manifest).map_err(|error| failed(error.into()))?;
         keys.extend(contract::keys_from_toml(&text).map_err(|error| failed(error.into()))?);
+        keys.retain(|_, value| !value.trim().is_empty());
     }
     Ok(keys)
 }

@@ -111,6 +111,16 @@ fn a_manifest_beside_the_file_completes_the_contract() {
     let files = Repository::new(dir.path()).resolve("pump", None).unwrap();
     let model = Model::load(&runtime, &files).unwrap();
     assert_eq!((model.version, model.contract.features.len()), (3, 2));
+    // What the file itself says is overridden, or taken away.
+    std::fs::copy(
+        fixtures.join("plain/1/model.onnx"),
+        version.join("model.onnx"),
+    )
+    .unwrap();
+    let manifest = "task = \"custom\"\noutputs = [\"e\"]\nunits = \"\"\n";
+    std::fs::write(version.join("model.toml"), manifest).unwrap();
+    let contract = Model::load(&runtime, &files).unwrap().contract;
+    assert_eq!((contract.task.name(), contract.units.len()), ("custom", 0));
     // One that is no TOML is told with its place.
     std::fs::write(version.join("model.toml"), "task = ").unwrap();
     let error = Model::load(&runtime, &files).unwrap_err().to_string();
