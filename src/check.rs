@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use forewarn_models::contract::{Estimate, Task};
+use forewarn_models::signature::Tensor;
+use forewarn_models::{Contract, Model};
 use forewarn_pipeline::plan::PlannedView;
 use forewarn_pipeline::window::Kind;
 use forewarn_pipeline::{Config, Plan};
@@ -52,22 +55,7 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
         );
     }
     for planned in &plan.models {
-        let (model, contract) = (&planned.model, &planned.model.contract);
-        let signature = model.signature();
-        let inputs: Vec<String> = signature.inputs.iter().map(ToString::to_string).collect();
-        println!(
-            "  model {} version {}: {}, {} features over {}, input {}",
-            model.name,
-            model.version,
-            contract.task.name(),
-            contract.features.len(),
-            if contract.is_recurrent() {
-                "one row and its own state".to_owned()
-            } else {
-                format!("{} {}", contract.length(), plural(contract.length(), "row"))
-            },
-            inputs.join(", ")
-        );
+        println!("{}", model_text(&planned.model));
     }
     let mut outputs = vec![
         config.sink.predictions.clone(),
@@ -89,6 +77,65 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
         outputs.push(config.progress_topic());
     }
     println!("  outputs to {}", outputs.join(", "));
+}
+
+/// What a model takes and gives.
+fn model_text(model: &Model) -> String {
+    let contract = &model.contract;
+    let rows = match contract.gathered() {
+        _ if contract.is_recurrent() => "one row and its own state".to_owned(),
+        Some(gathered) if gathered.length > contract.length() => format!(
+            "{} rows, compared with the row {} later",
+            contract.length(),
+            gathered.length - contract.length()
+        ),
+        _ => format!("{} {}", contract.length(), plural(contract.length(), "row")),
+    };
+    let tensors = |tensors: &[Tensor], named: &dyn Fn(&str) -> bool| {
+        let named = tensors.iter().filter(|tensor| named(&tensor.name));
+        let texts: Vec<String> = named.map(ToString::to_string).collect();
+        texts.join(", ")
+    };
+    let judged = contract.task.outputs();
+    let is_judged = |name: &str| judged.iter().any(|output| output.name == name);
+    let signature = model.signature();
+    format!(
+        "  model {} version {}: {}, {} {} over {rows}\n    takes {}\n    gives {}{}",
+        model.name,
+        model.version,
+        contract.task.name(),
+        contract.features.len(),
+        plural(contract.features.len(), "feature"),
+        tensors(&signature.inputs, &|_| true),
+        tensors(&signature.outputs, &is_judged),
+        told_of(contract)
+    )
+}
+
+/// What a task says beyond its outputs.
+fn told_of(contract: &Contract) -> String {
+    match &contract.task {
+        Task::Anomaly { threshold, .. } => format!(": a score, threshold {threshold}"),
+        Task::Forecast(forecast) => format!(
+            ": a forecast of {}, threshold {}",
+            forecast.targets.join(", "),
+            forecast.threshold
+        ),
+        Task::Rul(rul) => {
+            let interval = match &rul.estimate {
+                Estimate::Value { residuals, .. } if residuals.is_empty() => {
+                    "no interval".to_owned()
+                }
+                _ => format!("an interval of coverage {}", rul.coverage),
+            };
+            format!(
+                ": remaining life in {} up to {}, {interval}",
+                rul.unit, rul.cap
+            )
+        }
+        Task::Classification(told) => format!(": one of {}", told.classes.join(", ")),
+        Task::Custom { .. } => ", published as they are".to_owned(),
+    }
 }
 
 /// What a view's rows are, and when they come.

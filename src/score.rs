@@ -11,6 +11,7 @@ use crate::history::History;
 use crate::terminal::thousands;
 
 mod table;
+mod task_columns;
 
 use table::ScoreTable;
 

@@ -234,6 +234,54 @@ fn a_scored_file_tells_its_refused_rows() {
 }
 
 #[test]
+fn check_and_score_tell_what_each_task_takes_and_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let rest = fixture_models(&["persistence", "classes", "moments", "custom"]);
+    let file = config(&dir, &rest);
+    let told = run_ok(&["check", "--config", &file]);
+    for expected in [
+        "forecast, 2 features over 2 rows, compared with the row 3 later",
+        "takes x f32[?,2,2]",
+        "gives y f32[?,1]: a forecast of b, threshold 4",
+        "gives e f32[?,2]: one of ok, worn",
+        "gives mean f32[?,1], sd f32[?,1]: remaining life in hours up to 100, an interval of coverage 0.6",
+        "gives e f32[?,2], sum f32[?], published as they are",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+    let rows = "{\"asset\":\"p\",\"t\":1,\"a\":0.25,\"b\":0.75}\n";
+    let input = write(&dir, "in.jsonl", rows);
+    let output = path(dir.path(), "out.csv");
+    let score = [
+        "score", "--config", &file, "--input", &input, "--output", &output,
+    ];
+    run_ok(&score);
+    let scores = std::fs::read_to_string(&output).unwrap();
+    let mut lines = scores
+        .lines()
+        .map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let lines: Vec<Vec<&str>> = lines.collect();
+    let told = |model: &str, column: &str| {
+        let place = |name: &str| header.iter().position(|known| *known == name);
+        let row = lines
+            .iter()
+            .find(|row| row[place("model").unwrap()] == model);
+        row.unwrap()[place(column).unwrap_or_else(|| panic!("{column}: {scores}"))].to_owned()
+    };
+    assert_eq!(told("persistence", "unscored"), "insufficient-history");
+    assert_eq!(told("classes", "class"), "worn");
+    assert_eq!(told("classes", "probability.ok"), "0.25");
+    assert_eq!(told("classes", "anomalous"), "true");
+    assert_eq!(told("moments", "rul"), "0.25");
+    assert_eq!(told("moments", "rul_high"), "1.75");
+    assert_eq!(told("moments", "failure.10"), "0.9166666666666666");
+    assert_eq!(told("custom", "custom.sum"), "1.0");
+    assert_eq!(told("custom", "custom.e.1"), "0.75");
+    assert_eq!(told("custom", "class"), "");
+}
+
+#[test]
 fn the_simulated_cars_have_the_columns_of_the_published_file() {
     let dir = tempfile::tempdir().unwrap();
     let (readings, truth) = (path(dir.path(), "cars.csv"), path(dir.path(), "truth.csv"));

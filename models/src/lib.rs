@@ -4,7 +4,7 @@
 //! ```text
 //!  repository            contract              signature             scorer            verdict
 //!  <name>/<version>/  →  task, features,   →   do the graph's    →   [B,L,F] in,   →   anomaly: score, flag, why
-//!  model.onnx            L, outputs, units     inputs fit it?        outputs out       rul: value, health
+//!  model.onnx            L, outputs, units     inputs fit it?        outputs out       rul: value, interval, ...
 //! ```
 //!
 //! | module | holds |
@@ -14,14 +14,19 @@
 //! | [`signature`] | what the graph really has; compared with the contract |
 //! | [`runtime`] | finding and loading `libonnxruntime.so`, with an error that says what to do |
 //! | [`scorer`] | one ONNX Runtime session: a batch in, its judged output out |
+//! | `inputs`, `element` | feature rows into the graph's tensors, whatever their number, shape and type |
+//! | `outputs` | the named outputs, row by row |
 //! | `recurrent` | the state of a recurrent model, in the graph's tensors and per asset |
-//! | [`verdict`] | raw outputs into anomaly scores, contributions and remaining useful life |
+//! | [`verdict`] | raw outputs into anomaly scores, contributions, remaining useful life, classes |
 //! | [`model`] | all of the above for one version, loaded, checked and probed |
 //!
 //! Not here: telemetry, Kafka, features, sequences and states per asset (the `pipeline` crate), training (the `training` crate).
 
 pub mod contract;
+mod element;
+mod inputs;
 pub mod model;
+mod outputs;
 mod recurrent;
 pub mod repository;
 pub mod runtime;
@@ -29,8 +34,9 @@ pub mod scorer;
 pub mod signature;
 pub mod verdict;
 
-pub use contract::{Contract, Padding, Sequence, StatePair, Task};
+pub use contract::{Contract, Padding, ScoreOrder, Sequence, StatePair, Task};
+pub use element::Element;
 pub use model::{LoadError, Model, Usage};
 pub use repository::{ModelFiles, Repository};
 pub use runtime::Runtime;
-pub use verdict::{Verdict, Verdicts};
+pub use verdict::{Interval, Verdict, Verdicts};

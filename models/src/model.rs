@@ -71,8 +71,10 @@ impl Model {
             problems,
         };
         let keys = contract_keys(&session, &files.manifest)?;
-        let contract = Contract::from_keys(&keys).map_err(misfit)?;
-        let problems = Signature::of(&session).problems(&contract);
+        let signature = Signature::of(&session);
+        let inputs: Vec<String> = signature.inputs.iter().map(|i| i.name.clone()).collect();
+        let contract = Contract::from_keys(&keys, &inputs).map_err(misfit)?;
+        let problems = signature.problems(&contract);
         if !problems.is_empty() {
             return Err(misfit(problems));
         }
@@ -99,7 +101,8 @@ impl Model {
         self.scorer.state_len()
     }
 
-    /// Scores whole rows of L × F values and judges them; for models without state.
+    /// Scores whole rows of [`Contract::input_len`] values (L × F, of a forecast also the rows up to the one
+    /// that it is compared with) and judges them; for models without state.
     ///
     /// # Errors
     /// When the graph fails. The verdicts of the rows before are appended by then.
@@ -128,12 +131,12 @@ impl Model {
         let begun = Instant::now();
         let scored = self.scorer.score(input, state, |run| {
             let first = verdicts.len();
-            verdicts.judge(contract, run.input, run.output);
-            for (row, finite) in run.finite.iter_mut().enumerate() {
-                if !*finite {
+            verdicts.judge(contract, run.input, run.outputs);
+            for (row, sound) in run.sound.iter_mut().enumerate() {
+                if !*sound {
                     verdicts.withdraw(first + row);
                 }
-                *finite = verdicts.get(first + row).is_some();
+                *sound = verdicts.get(first + row).is_some();
             }
             usage.rows += (verdicts.len() - first) as u64;
         });
@@ -147,7 +150,7 @@ impl Model {
     }
 }
 
-/// The keys of `metadata_props`, then those of `model.toml`, which win.
+/// The keys of `metadata_props`, then those of `model.toml`, which win; an empty one takes its key away.
 fn contract_keys(
     session: &Session,
     manifest: &Path,
@@ -167,6 +170,7 @@ fn contract_keys(
         };
         let text = std::fs::read_to_string(manifest).map_err(|error| failed(error.into()))?;
         keys.extend(contract::keys_from_toml(&text).map_err(|error| failed(error.into()))?);
+        keys.retain(|_, value| !value.trim().is_empty());
     }
     Ok(keys)
 }

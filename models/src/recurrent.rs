@@ -6,18 +6,22 @@
 //!                            PyTorch: [layers, B, hidden]; others: [B, hidden], outer being 1
 //! ```
 //!
-//! Invariant: packing and unpacking move values and never change one.
+//! A graph with a fixed batch has it in its states too; copies of the last row fill it up.
+//!
+//! Invariant: packing and unpacking move values and never change one. That is why a state is f32, or f16,
+//! which f32 holds exactly.
 //!
 //! Not here: running the graph (`scorer.rs`), keeping states between batches (the `pipeline` crate).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use ndarray::ArrayViewD;
-use ort::session::SessionOutputs;
-use ort::value::TensorRef;
+use ort::session::{SessionInputValue, SessionOutputs};
 
 use crate::contract::{Contract, StatePair};
-use crate::scorer::{self, ScoreError};
+use crate::element::Element;
+use crate::outputs::{self, Values};
+use crate::scorer::ScoreError;
 use crate::signature::{self, Signature, Tensor};
 
 /// All state tensors of a graph; none for a model without state.
@@ -25,11 +29,13 @@ use crate::signature::{self, Signature, Tensor};
 pub(crate) struct States {
     tensors: Vec<StateTensor>,
     len: usize,
+    fixed_batch: Option<usize>,
 }
 
 #[derive(Debug)]
 struct StateTensor {
     pair: StatePair,
+    element: Element,
     /// The graph's shape; the size at `batch_axis` is that of the next run.
     shape: Vec<usize>,
     batch_axis: usize,
@@ -44,11 +50,18 @@ impl States {
     ///
     /// # Errors
     /// Everything in which the graph's tensors can't be a state, each with its remedy.
-    pub fn of(signature: &Signature, contract: &Contract) -> Result<Self, Vec<String>> {
-        let mut states = States::default();
+    pub fn of(
+        signature: &Signature,
+        contract: &Contract,
+        fixed_batch: Option<usize>,
+    ) -> Result<Self, Vec<String>> {
+        let mut states = States {
+            fixed_batch,
+            ..States::default()
+        };
         let mut problems = Vec::new();
         for pair in &contract.state {
-            match StateTensor::try_new(pair, signature, states.len) {
+            match StateTensor::try_new(pair, signature, states.len, fixed_batch) {
                 Ok(tensor) => {
                     states.len += tensor.len();
                     states.tensors.push(tensor);
@@ -70,20 +83,20 @@ impl States {
 
     /// Takes over the states of the next run, asset by asset.
     pub fn pack(&mut self, state: &[f32], rows: usize) {
+        let batch = self.fixed_batch.unwrap_or(rows);
         for tensor in &mut self.tensors {
-            tensor.pack(state, rows, self.len);
+            tensor.pack(state, rows, batch, self.len);
         }
     }
 
     /// The packed tensors with the names of their inputs.
-    pub fn inputs(&self) -> impl Iterator<Item = Result<(&str, TensorRef<'_, f32>), ort::Error>> {
+    pub fn inputs(
+        &self,
+    ) -> impl Iterator<Item = Result<(&str, SessionInputValue<'_>), ort::Error>> {
         self.tensors.iter().map(|tensor| {
-            let view = ArrayViewD::from_shape(tensor.shape.as_slice(), &tensor.packed)
-                .expect("packed is as long as its shape");
-            Ok((
-                tensor.pair.input.as_str(),
-                TensorRef::from_array_view(view)?,
-            ))
+            let values = Cow::Borrowed(tensor.packed.as_slice());
+            let value = tensor.element.tensor(tensor.shape.clone(), values)?;
+            Ok((tensor.pair.input.as_str(), value))
         })
     }
 
@@ -92,31 +105,32 @@ impl States {
         &self,
         outputs: &'o SessionOutputs<'_>,
         rows: usize,
-    ) -> Result<Vec<&'o [f32]>, ScoreError> {
+    ) -> Result<Vec<Cow<'o, [f32]>>, ScoreError> {
+        let batch = self.fixed_batch.unwrap_or(rows);
         let tensors = self.tensors.iter();
         tensors
-            .map(|tensor| scorer::values(outputs, &tensor.pair.output, rows, tensor.len()))
+            .map(|tensor| tensor.output(outputs, batch))
             .collect()
     }
 
     /// Clears `finite` for each row with a value in `new` that is not.
-    pub fn check(&self, new: &[&[f32]], finite: &mut [bool]) {
-        let rows = finite.len();
+    pub fn check(&self, new: &[Cow<'_, [f32]>], finite: &mut [bool]) {
+        let batch = self.fixed_batch.unwrap_or(finite.len());
         for (tensor, new) in self.tensors.iter().zip(new) {
             for (row, finite) in finite.iter_mut().enumerate() {
-                let mut pieces = tensor.pieces(row, rows);
+                let mut pieces = tensor.pieces(row, batch);
                 *finite &= pieces.all(|(at, _)| new[at].iter().all(|value| value.is_finite()));
             }
         }
     }
 
     /// Writes the new states of the rows in `keep` over the old ones.
-    pub fn unpack(&self, new: &[&[f32]], keep: &[bool], state: &mut [f32]) {
-        let rows = keep.len();
+    pub fn unpack(&self, new: &[Cow<'_, [f32]>], keep: &[bool], state: &mut [f32]) {
+        let batch = self.fixed_batch.unwrap_or(keep.len());
         for (tensor, new) in self.tensors.iter().zip(new) {
             for (row, state) in state.chunks_exact_mut(self.len).enumerate() {
                 if keep[row] {
-                    for (at, own) in tensor.pieces(row, rows) {
+                    for (at, own) in tensor.pieces(row, batch) {
                         state[own].copy_from_slice(&new[at]);
                     }
                 }
@@ -126,7 +140,12 @@ impl States {
 }
 
 impl StateTensor {
-    fn try_new(pair: &StatePair, signature: &Signature, offset: usize) -> Result<Self, String> {
+    fn try_new(
+        pair: &StatePair,
+        signature: &Signature,
+        offset: usize,
+        fixed_batch: Option<usize>,
+    ) -> Result<Self, String> {
         let StatePair { input, output } = pair;
         let find = |tensors: &[Tensor], name: &str, side: &str| {
             let found = tensors.iter().find(|tensor| tensor.name == name).cloned();
@@ -139,12 +158,18 @@ impl StateTensor {
         };
         let old = find(&signature.inputs, input, "input")?;
         let new = find(&signature.outputs, output, "output")?;
-        if let Some(tensor) = [&old, &new].into_iter().find(|t| t.dtype != "f32") {
+        let keeps = |tensor: &Tensor| matches!(tensor.element, Element::F32 | Element::F16);
+        if let Some(tensor) = [&old, &new].into_iter().find(|tensor| !keeps(tensor)) {
             return Err(format!(
-                "state tensor {tensor} must be f32: add a Cast to the graph"
+                "state tensor {tensor} must be f32 or f16: add a Cast to the graph"
             ));
         }
-        let batch_axis = batch_axis(&old)?;
+        if old.element != new.element {
+            return Err(format!(
+                "state output {new} is not of the type of its input {old}: add a Cast to the graph"
+            ));
+        }
+        let batch_axis = batch_axis(&old, fixed_batch)?;
         if old.shape.contains(&0) {
             return Err(format!(
                 "state input {old} holds no values: drop forewarn.state.{input}, or export the graph again"
@@ -158,6 +183,7 @@ impl StateTensor {
         }
         Ok(StateTensor {
             pair: pair.clone(),
+            element: old.element,
             // A dynamic dimension is negative; the batch gets its size when packed.
             shape: old
                 .shape
@@ -182,42 +208,75 @@ impl StateTensor {
         self.outer() * self.inner()
     }
 
-    fn pack(&mut self, state: &[f32], rows: usize, state_len: usize) {
-        self.shape[self.batch_axis] = rows;
+    fn pack(&mut self, state: &[f32], rows: usize, batch: usize, state_len: usize) {
+        self.shape[self.batch_axis] = batch;
         // Not cleared first: every value is overwritten.
-        self.packed.resize(rows * self.len(), 0.0);
+        self.packed.resize(batch * self.len(), 0.0);
         let mut packed = std::mem::take(&mut self.packed);
-        for (row, state) in state.chunks_exact(state_len).enumerate() {
-            for (at, own) in self.pieces(row, rows) {
+        for row in 0..batch {
+            let state = &state[row.min(rows - 1) * state_len..][..state_len];
+            for (at, own) in self.pieces(row, batch) {
                 packed[at].copy_from_slice(&state[own]);
             }
         }
         self.packed = packed;
     }
 
+    fn output<'o>(
+        &self,
+        outputs: &'o SessionOutputs<'_>,
+        batch: usize,
+    ) -> Result<Cow<'o, [f32]>, ScoreError> {
+        let name = &self.pair.output;
+        let values = outputs::numbers(&outputs[name.as_str()], &self.element);
+        let values = values.map_err(|source| ScoreError::Run {
+            rows: batch,
+            source,
+        })?;
+        match values {
+            Values::F32(values) if values.len() == batch * self.len() => Ok(values),
+            other => Err(ScoreError::OutputSize {
+                output: name.clone(),
+                actual: other.len(),
+                expected: batch * self.len(),
+                rows: batch,
+            }),
+        }
+    }
+
     /// Where the contiguous pieces of one row of a batch lie: in the tensor, and in the asset's state.
     fn pieces(
         &self,
         row: usize,
-        rows: usize,
+        batch: usize,
     ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + use<> {
         let (inner, offset) = (self.inner(), self.offset);
         (0..self.outer()).map(move |outer| {
-            let at = (outer * rows + row) * inner;
+            let at = (outer * batch + row) * inner;
             let own = offset + outer * inner;
             (at..at + inner, own..own + inner)
         })
     }
 }
 
-/// The axis of the batch: the only one that may vary, or a row's state would have no fixed size.
-fn batch_axis(tensor: &Tensor) -> Result<usize, String> {
+/// The axis of the batch: the only one that may vary, or a row's state would have no fixed size. Of a graph
+/// with a fixed batch it is the only one of that size; for one row it does not matter which of size 1.
+fn batch_axis(tensor: &Tensor, fixed_batch: Option<usize>) -> Result<usize, String> {
     let mut dynamic = (0..tensor.shape.len()).filter(|axis| tensor.shape[*axis] < 0);
     match (dynamic.next(), dynamic.next()) {
         (Some(axis), None) => Ok(axis),
-        (None, _) => Err(format!(
-            "state input {tensor} has a fixed batch: export it with a dynamic batch dimension"
-        )),
+        (None, _) => {
+            let batch = fixed_batch.and_then(|batch| i64::try_from(batch).ok());
+            let sized = |axis: &usize| Some(tensor.shape[*axis]) == batch;
+            let mut fixed = (0..tensor.shape.len()).filter(sized);
+            match (fixed.next(), fixed.next()) {
+                (Some(axis), None) => Ok(axis),
+                (Some(axis), _) if batch == Some(1) => Ok(axis),
+                _ => Err(format!(
+                    "state input {tensor} has a fixed batch: export it with a dynamic batch dimension"
+                )),
+            }
+        }
         _ => Err(format!(
             "state input {tensor} has several dynamic dimensions: export it with only the batch dynamic"
         )),
@@ -246,12 +305,14 @@ mod tests {
                 input: String::new(),
                 output: String::new(),
             },
+            element: Element::F32,
             shape: shape.into(),
             batch_axis,
             offset,
             packed: Vec::new(),
         };
         let mut states = States {
+            fixed_batch: None,
             tensors: vec![tensor(&[1, 1], 0, 0), tensor(&[2, 1, 2], 1, 1)],
             len: 5,
         };
@@ -264,7 +325,7 @@ mod tests {
 
         let mut second = layers.map(|value| value + 100.0);
         second[8] = f32::NAN; // of the second asset, in the second layer
-        let new: [&[f32]; 2] = [&[100.0, 105.0, 110.0], &second];
+        let new: [Cow<'_, [f32]>; 2] = [vec![100.0, 105.0, 110.0].into(), (&second).into()];
         let mut finite = [true; 3];
         states.check(&new, &mut finite);
         assert_eq!(finite, [true, false, true]);

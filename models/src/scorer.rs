@@ -1,21 +1,23 @@
-//! One ONNX Runtime session: a batch of inputs in, the judged output of the graph out, and for recurrent
+//! One ONNX Runtime session: a batch of inputs in, the judged outputs of the graph out, and for recurrent
 //! models the state of each row in and out.
 //!
 //! Invariants:
 //! - the scores and the state of a row do not depend on the rows that share its batch. Matrix kernels may
 //!   break this by adding in another order for another batch size; [`Scorer::probe`] looks, and a graph
-//!   that fails is run one row at a time from then on (slow, and the same numbers);
+//!   that fails is run one row at a time from then on (slow, and the same numbers). A graph with a fixed
+//!   batch always runs that many rows; the last one is repeated, and what it gives again is dropped;
 //! - one thread: parallelism is one scorer per worker.
 //!
-//! Not here: what the numbers mean (`verdict.rs`), how a state lies in the graph's tensors (`recurrent.rs`).
+//! Not here: what the numbers mean (`verdict.rs`), which tensors they come from and go to (`inputs.rs`,
+//! `outputs.rs`, `recurrent.rs`).
 
 use std::path::Path;
 
-use ndarray::ArrayViewD;
-use ort::session::{Session, SessionInputValue, SessionOutputs};
-use ort::value::TensorRef;
+use ort::session::{Session, SessionInputValue};
 
-use crate::contract::{Contract, Task};
+use crate::contract::Contract;
+use crate::inputs::Inputs;
+use crate::outputs::{Outputs, Values};
 use crate::recurrent::States;
 use crate::runtime::Runtime;
 use crate::signature::Signature;
@@ -39,6 +41,10 @@ pub enum ScoreError {
         rows: usize,
     },
     #[error(
+        "output {output} gives the class {label}, which forewarn.classes does not have: add it there, in the order of the graph's classes"
+    )]
+    UnknownClass { output: String, label: String },
+    #[error(
         "there are {actual} values of state for {rows} rows, expected {expected}: a recurrent model is scored with the state of each row, others with none"
     )]
     StateSize {
@@ -50,31 +56,28 @@ pub enum ScoreError {
 
 /// A loaded graph, ready to score batches.
 #[derive(Debug)]
-pub struct Scorer {
+pub(crate) struct Scorer {
     session: Session,
     signature: Signature,
-    input: String,
-    output: String,
-    /// `[L, F]`, `[1, F]` or `[F]`: the shape of one row of the batch.
-    row_shape: Vec<usize>,
-    /// Values of the judged output per row.
-    per_row: usize,
+    inputs: Inputs,
+    outputs: Outputs,
     states: States,
+    /// Rows per run; [`Scorer::most_rows`], or 1.
     max_batch: usize,
-    /// Per row of a run, whether its state may be kept; empty without state.
-    finite: Vec<bool>,
+    /// Per row of a run, whether it may have a verdict; empty where nothing can be wrong with one.
+    sound: Vec<bool>,
 }
 
-/// One run of the graph, to be judged while the graph still holds its output.
+/// One run of the graph, to be judged while the graph still holds its outputs.
 #[derive(Debug)]
-pub struct Run<'a> {
-    /// The rows that were scored.
+pub(crate) struct Run<'a> {
+    /// The rows that were scored, as they were given.
     pub input: &'a [f32],
-    /// The values of the judged output, row by row.
-    pub output: &'a [f32],
-    /// Of a recurrent model, for each row: are its input and its new state finite? Rows that the judge
-    /// clears keep their old state. Empty for other models.
-    pub finite: &'a mut [bool],
+    /// The values of the judged outputs, each row by row.
+    pub outputs: &'a [Values<'a>],
+    /// For each row: can its tensors hold it, and are, for a recurrent model, the row and its new state
+    /// finite? Rows that the judge clears keep their old state. Empty where every row is sound.
+    pub sound: &'a mut [bool],
 }
 
 impl Scorer {
@@ -99,26 +102,16 @@ impl Scorer {
     /// What does not fit.
     pub fn new(session: Session, contract: &Contract) -> Result<Self, Vec<String>> {
         let signature = Signature::of(&session);
-        let input = signature.input(contract).map_err(|problem| vec![problem])?;
-        let features = contract.features.len();
-        let row_shape = match contract.sequence {
-            Some(sequence) => vec![sequence.length, features],
-            None if input.shape.len() == 3 => vec![1, features],
-            None => vec![features],
-        };
+        let inputs = Inputs::of(&signature, contract)?;
+        let batch = inputs.fixed_batch();
         Ok(Scorer {
-            input: input.name.clone(),
-            output: contract.task.output().to_owned(),
-            per_row: match contract.task {
-                Task::Anomaly { .. } => row_shape.iter().product(),
-                Task::Rul { .. } => 1,
-            },
-            row_shape,
-            states: States::of(&signature, contract)?,
+            outputs: Outputs::of(&signature, contract, batch)?,
+            states: States::of(&signature, contract, batch)?,
+            max_batch: batch.unwrap_or(MAX_BATCH),
+            inputs,
             session,
             signature,
-            max_batch: MAX_BATCH,
-            finite: Vec::new(),
+            sound: Vec::new(),
         })
     }
 
@@ -126,9 +119,13 @@ impl Scorer {
         &self.signature
     }
 
-    /// Number of input values of one row: L × F.
-    pub fn row_len(&self) -> usize {
-        self.row_shape.iter().product()
+    /// Number of values of one row as it is given: gathered rows × features.
+    fn row_len(&self) -> usize {
+        self.inputs.row_len()
+    }
+
+    fn most_rows(&self) -> usize {
+        self.inputs.fixed_batch().unwrap_or(MAX_BATCH)
     }
 
     /// Number of values of state of one row, 0 for a model without.
@@ -179,33 +176,33 @@ impl Scorer {
     ) -> Result<(), ScoreError> {
         let failed = |source| ScoreError::Run { rows, source };
         self.states.pack(state, rows);
-        let mut shape = vec![rows];
-        shape.extend_from_slice(&self.row_shape);
-        let view = ArrayViewD::from_shape(shape, input).expect("a chunk is whole rows");
-        let tensor = TensorRef::from_array_view(view).map_err(failed)?;
-        let mut inputs = ort::inputs![self.input.as_str() => tensor];
-        for pair in self.states.inputs() {
-            let (name, tensor) = pair.map_err(failed)?;
-            inputs.push((name.into(), SessionInputValue::from(tensor)));
+        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
+        for tensor in self.inputs.tensors(input).chain(self.states.inputs()) {
+            inputs.push(tensor.map_err(failed)?);
         }
         let outputs = self.session.run(inputs).map_err(failed)?;
-        let output = values(&outputs, &self.output, rows, self.per_row)?;
+        let values = self.outputs.read(&outputs, rows)?;
         let new = self.states.outputs(&outputs, rows)?;
-        self.finite.clear();
-        if !new.is_empty() {
+        self.sound.clear();
+        let is_recurrent = !new.is_empty();
+        if is_recurrent || !self.inputs.take_all() {
+            let inputs = &self.inputs;
             // Not all kernels hand on what is not a number: the LSTM of ONNX Runtime clamps it to a
             // finite value, which would stay in the state for good.
-            let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
-            self.finite
-                .extend(input.chunks_exact(input.len() / rows).map(finite));
-            self.states.check(&new, &mut self.finite);
+            let finite = |row: &[f32]| !is_recurrent || row.iter().all(|value| value.is_finite());
+            let rows = input.chunks_exact(inputs.row_len());
+            self.sound
+                .extend(rows.map(|row| finite(row) && inputs.hold(row)));
+            self.states.check(&new, &mut self.sound);
         }
         judge(Run {
             input,
-            output,
-            finite: &mut self.finite,
+            outputs: &values,
+            sound: &mut self.sound,
         });
-        self.states.unpack(&new, &self.finite, state);
+        if is_recurrent {
+            self.states.unpack(&new, &self.sound, state);
+        }
         Ok(())
     }
 
@@ -215,9 +212,10 @@ impl Scorer {
     /// # Errors
     /// As [`Self::score`].
     pub fn probe(&mut self) -> Result<(), ScoreError> {
+        let most = self.most_rows();
         let alone = self.trial(1)?;
-        for batch in PROBE_BATCHES {
-            if self.trial(batch)? != alone {
+        for batch in PROBE_BATCHES.map(|batch| batch.min(most)) {
+            if batch > 1 && self.trial(batch)? != alone {
                 tracing::warn!(
                     batch,
                     "scores depend on the batch size; scoring one row at a time"
@@ -226,12 +224,12 @@ impl Scorer {
                 return Ok(());
             }
         }
-        self.max_batch = MAX_BATCH;
+        self.max_batch = most;
         Ok(())
     }
 
     /// The bits of all outputs and new states on the made-up rows, run in batches of `batch`.
-    fn trial(&mut self, batch: usize) -> Result<Vec<u32>, ScoreError> {
+    fn trial(&mut self, batch: usize) -> Result<Vec<Vec<u64>>, ScoreError> {
         // Distinct values; what they mean to the model does not matter.
         let made_up = |len: usize, scale: f32| -> Vec<f32> {
             (0..len)
@@ -239,36 +237,31 @@ impl Scorer {
                 .collect()
         };
         let rows = PROBE_BATCHES[PROBE_BATCHES.len() - 1];
-        let input = made_up(rows * self.row_len(), 0.37);
+        let mut input = made_up(rows * self.row_len(), 0.37);
+        // But integers are often places in a table: 0 and 1 are in nearly every one.
+        for feature in self.inputs.integer_features() {
+            let column = input.iter_mut().skip(feature);
+            for value in column.step_by(self.inputs.features()) {
+                *value = f32::from(u8::from(*value > 0.0));
+            }
+        }
         // Within -1 and 1, as the gates of recurrent networks give it.
         let mut state = made_up(rows * self.state_len(), 0.019);
-        let mut bits = Vec::new();
+        // Of each output, then of the state.
+        let mut bits: Vec<Vec<u64>> = Vec::new();
         self.max_batch = batch;
         self.score(&input, &mut state, |run| {
-            bits.extend(run.output.iter().map(|value| value.to_bits()));
+            bits.resize(run.outputs.len(), Vec::new());
+            for (bits, output) in bits.iter_mut().zip(run.outputs) {
+                bits.extend(output.iter().map(f64::to_bits));
+            }
         })?;
-        bits.extend(state.iter().map(|value| value.to_bits()));
+        bits.push(
+            state
+                .iter()
+                .map(|value| u64::from(value.to_bits()))
+                .collect(),
+        );
         Ok(bits)
     }
-}
-
-/// The values of an f32 output, not copied; `per_row` for each of `rows` rows.
-pub(crate) fn values<'o>(
-    outputs: &'o SessionOutputs<'_>,
-    name: &str,
-    rows: usize,
-    per_row: usize,
-) -> Result<&'o [f32], ScoreError> {
-    let (_, values) = outputs[name]
-        .try_extract_tensor::<f32>()
-        .map_err(|source| ScoreError::Run { rows, source })?;
-    if values.len() == rows * per_row {
-        return Ok(values);
-    }
-    Err(ScoreError::OutputSize {
-        output: name.into(),
-        actual: values.len(),
-        expected: rows * per_row,
-        rows,
-    })
 }

@@ -29,6 +29,7 @@ fn value(verdicts: &Verdicts, row: usize) -> Option<f64> {
     verdicts.get(row).map(|verdict| match verdict {
         Verdict::Rul { value, .. } => value,
         Verdict::Anomaly { score, .. } => score,
+        other => panic!("{other:?}"),
     })
 }
 
@@ -91,6 +92,19 @@ fn batches_of_any_size_leave_the_same_bits() {
         let together = step_through(&mut model, ASSETS, batch);
         assert_eq!(together.0, values, "batches of {batch}");
         assert_eq!(bits(&together.1), bits(&state), "batches of {batch}");
+    }
+}
+
+#[test]
+fn a_fixed_batch_leaves_the_same_states() {
+    // No multiple of the batch of 4.
+    const ASSETS: usize = 10;
+    let (values, state) = step_through(&mut load("lstm-step"), ASSETS, 1);
+    let mut model = load("lstm-step-of-4");
+    for batch in [1, 3, 4, ASSETS] {
+        let fixed = step_through(&mut model, ASSETS, batch);
+        assert_eq!(fixed.0, values, "{batch} assets a call");
+        assert_eq!(bits(&fixed.1), bits(&state), "{batch} assets a call");
     }
 }
 

@@ -3,8 +3,13 @@
 //! ```json
 //! {"asset":"FD001-test-1","event_time":"2026-01-01T00:30:00Z","model":"turbofan-rul","version":1,
 //!  "task":"rul","source":{"topic":"turbofan-telemetry","partition":3,"offset":41},
-//!  "rul":{"value":112.3,"unit":"cycles","health":0.8984}}
+//!  "rul":{"value":112.3,"unit":"cycles","health":0.8984,
+//!         "interval":{"low":81.0,"high":125.0,"coverage":0.9,"open":true},
+//!         "failure":[{"within":30.0,"probability":0.004}]}}
 //! ```
+//!
+//! The other tasks stand in its place as `anomaly` (also of forecasts), `class` and `custom`; see
+//! `prediction/record.rs`.
 //!
 //! A result of a window says which, and whether it is provisional or revises an earlier one; a row without a
 //! score says why:
@@ -20,16 +25,23 @@
 //! - the same rows and model version give the same bytes, in every run;
 //! - no NaN: a row whose verdict is not finite is published without a score.
 
+mod record;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use forewarn_models::{Model, Task, Verdict};
+use forewarn_models::{Model, Verdict};
+use serde::de;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use record::{
+    AnomalyRecord, ClassRecord, Contributions, CustomValue, FailureRecord, IntervalRecord, Named,
+    RulRecord,
+};
 
 use crate::engine::Scored;
 use crate::rows::{Head, Origin, Superseded};
-use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +64,11 @@ pub struct Prediction<'a> {
     pub anomaly: Option<AnomalyRecord<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rul: Option<RulRecord<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ClassRecord<'a>>,
+    /// The outputs that a custom model names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom: Option<Named<'a, CustomValue>>,
     /// Why there is no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unscored: Option<UnscoredRecord<'a>>,
@@ -91,28 +108,6 @@ pub struct SourceRef<'a> {
     pub first_offset: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AnomalyRecord<'a> {
-    /// Mean squared residual, no unit.
-    pub score: f64,
-    pub threshold: f64,
-    /// score / threshold.
-    pub confidence: f64,
-    /// score > threshold.
-    pub anomalous: bool,
-    /// Share of the score per feature; sums to 1.
-    pub contributions: Contributions<'a>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RulRecord<'a> {
-    /// Remaining useful life in `unit`.
-    pub value: f64,
-    pub unit: Cow<'a, str>,
-    /// 0 to 1.
-    pub health: f64,
-}
-
 impl<'a> Prediction<'a> {
     /// The record of one result of the view called `view`, about `asset` in `partition` of `topic`.
     pub fn new(
@@ -139,6 +134,8 @@ impl<'a> Prediction<'a> {
             supersedes: Vec::new(),
             anomaly: None,
             rul: None,
+            class: None,
+            custom: None,
             unscored: None,
         };
         let earlier = scored.superseded.iter();
@@ -156,32 +153,12 @@ impl<'a> Prediction<'a> {
     }
 
     fn set(&mut self, model: &'a Model, verdict: Verdict<'a>) {
+        let contract = &model.contract;
         match verdict {
-            Verdict::Anomaly {
-                score,
-                threshold,
-                contributions,
-            } => {
-                let features = &model.contract.features;
-                self.anomaly = Some(AnomalyRecord {
-                    score,
-                    threshold,
-                    confidence: score / threshold,
-                    anomalous: verdict.anomalous(),
-                    contributions: Contributions::Borrowed(features, contributions),
-                });
-            }
-            Verdict::Rul { value, health } => {
-                let unit = match &model.contract.task {
-                    Task::Rul { unit, .. } => unit.as_str(),
-                    Task::Anomaly { .. } => "",
-                };
-                self.rul = Some(RulRecord {
-                    value,
-                    unit: unit.into(),
-                    health,
-                });
-            }
+            Verdict::Anomaly { .. } => self.anomaly = AnomalyRecord::new(contract, verdict),
+            Verdict::Rul { .. } => self.rul = RulRecord::new(contract, verdict),
+            Verdict::Class { .. } => self.class = ClassRecord::new(contract, verdict),
+            Verdict::Custom { .. } => self.custom = record::custom(contract, verdict),
         }
     }
 
@@ -295,67 +272,10 @@ impl<'de> Deserialize<'de> for EventTimestamp {
     }
 }
 
-/// Feature names with their share of the score, in the model's order.
-#[derive(Debug, Clone)]
-pub enum Contributions<'a> {
-    Borrowed(&'a [String], &'a [f32]),
-    Owned(Vec<(String, f32)>),
-}
-
-impl Contributions<'_> {
-    pub fn iter(&self) -> Box<dyn Iterator<Item = (&str, f32)> + '_> {
-        match self {
-            Contributions::Borrowed(names, values) => {
-                Box::new(names.iter().map(String::as_str).zip(values.iter().copied()))
-            }
-            Contributions::Owned(pairs) => {
-                Box::new(pairs.iter().map(|(name, value)| (name.as_str(), *value)))
-            }
-        }
-    }
-
-    /// The feature with the largest share.
-    pub fn largest(&self) -> Option<(&str, f32)> {
-        self.iter().max_by(|a, b| a.1.total_cmp(&b.1))
-    }
-}
-
-impl PartialEq for Contributions<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Serialize for Contributions<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
-}
-
-impl<'de> Deserialize<'de> for Contributions<'_> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Vec<(String, f32)>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of numbers")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(pairs)
-            }
-        }
-        deserializer
-            .deserialize_map(Pairs)
-            .map(Contributions::Owned)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use forewarn_models::ScoreOrder;
+
     use super::*;
 
     #[test]
@@ -379,11 +299,14 @@ mod tests {
             anomaly: Some(AnomalyRecord {
                 score: 0.1 + 0.2,
                 threshold: 2.0,
-                confidence: 0.15,
+                confidence: Some(0.15),
                 anomalous: false,
+                order: ScoreOrder::Higher,
                 contributions: Contributions::Borrowed(&names, &[0.75, 0.25]),
             }),
             rul: None,
+            class: None,
+            custom: None,
             unscored: None,
         };
         let json = serde_json::to_string(&prediction).unwrap();

@@ -280,7 +280,7 @@ fn what_does_not_fit_is_told_with_its_key() {
     ));
     let problems = Plan::build(&config).unwrap_err().to_string();
     for expected in [
-        "alarms.b.watch: model weighted (rul) does not give it",
+        "alarms.b.watch: model weighted (rul) does not give score; it gives: rul, health",
         "alarms.c.of: of = 3 and within = 2",
         "alarms.c.above: needs one of `above` and `below`",
         "alarms.d.clear-at: is 20, on the bad side of the limit 30",

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use forewarn_models::Verdict;
+use forewarn_models::{Contract, Verdict};
 use forewarn_pipeline::Plan;
 use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::unscored::Unscored;
 use polars::prelude::{Column, DataFrame, DataType, TimeUnit};
 
+use super::task_columns::TaskColumns;
 use crate::files::write_table;
 
 /// Columns of the output, filled step by step.
@@ -28,9 +29,10 @@ pub(super) struct ScoreTable {
     rul: Vec<Option<f64>>,
     health: Vec<Option<f64>>,
     unscored: Vec<Option<&'static str>>,
+    tasks: TaskColumns,
     /// Only where a model scores windows.
     windows: Option<WindowColumns>,
-    /// Name, and share of the score, of every feature of an anomaly model.
+    /// Name, and share of the score, of every feature that a score is divided among.
     contributions: Vec<(String, Vec<Option<f32>>)>,
     /// By code: how many rows, and the first one.
     refused: BTreeMap<&'static str, (u64, u64)>,
@@ -54,15 +56,13 @@ impl ScoreTable {
         for planned in &plan.models {
             let contract = &planned.model.contract;
             let known = |name: &String| contributions.iter().any(|(other, _)| other == name);
-            if contract.task.name() == "anomaly" {
-                let new: Vec<String> = contract
-                    .features
-                    .iter()
-                    .filter(|name| !known(name))
-                    .cloned()
-                    .collect();
-                contributions.extend(new.into_iter().map(|name| (name, Vec::new())));
-            }
+            let new: Vec<String> = contract
+                .contributors()
+                .iter()
+                .filter(|name| !known(name))
+                .cloned()
+                .collect();
+            contributions.extend(new.into_iter().map(|name| (name, Vec::new())));
         }
         ScoreTable {
             partition: Vec::new(),
@@ -79,6 +79,7 @@ impl ScoreTable {
             rul: Vec::new(),
             health: Vec::new(),
             unscored: Vec::new(),
+            tasks: TaskColumns::default(),
             windows: plan
                 .views
                 .iter()
@@ -129,32 +130,47 @@ impl ScoreTable {
             }
             self.unscored
                 .push(scored.verdict.as_ref().err().map(Unscored::code));
-            self.push_verdict(&model.contract.features, scored.verdict.ok());
+            self.push_verdict(&model.contract, scored.verdict.ok());
         }
     }
 
-    fn push_verdict(&mut self, features: &[String], verdict: Option<Verdict<'_>>) {
-        let (anomaly, rul) = match verdict {
+    fn push_verdict(&mut self, contract: &Contract, verdict: Option<Verdict<'_>>) {
+        let (mut threshold, mut shares, mut rul, mut health) = (None, None, None, None);
+        match verdict {
             Some(Verdict::Anomaly {
-                score,
-                threshold,
+                threshold: told,
                 contributions,
-            }) => (Some((score, threshold, contributions)), None),
-            Some(Verdict::Rul { value, health }) => (None, Some((value, health))),
-            None => (None, None),
+                ..
+            }) => {
+                threshold = Some(told);
+                shares = Some(contributions);
+            }
+            Some(Verdict::Rul {
+                value, health: h, ..
+            }) => (rul, health) = (Some(value), Some(h)),
+            Some(Verdict::Class { .. } | Verdict::Custom { .. }) | None => {}
+        }
+        let may_be_anomalous = |verdict: &Verdict<'_>| match verdict {
+            Verdict::Anomaly { .. } => true,
+            Verdict::Class { normal, .. } => normal.is_some(),
+            Verdict::Rul { .. } | Verdict::Custom { .. } => false,
         };
-        self.score.push(anomaly.map(|(score, ..)| score));
-        self.threshold
-            .push(anomaly.map(|(_, threshold, _)| threshold));
+        self.score.push(verdict.and_then(|verdict| verdict.score()));
+        self.threshold.push(threshold);
         self.confidence
             .push(verdict.and_then(|verdict| verdict.confidence()));
-        self.anomalous
-            .push(anomaly.and(verdict).map(|verdict| verdict.anomalous()));
-        self.rul.push(rul.map(|(value, _)| value));
-        self.health.push(rul.map(|(_, health)| health));
+        self.anomalous.push(
+            verdict
+                .filter(may_be_anomalous)
+                .map(|verdict| verdict.anomalous()),
+        );
+        self.rul.push(rul);
+        self.health.push(health);
+        self.tasks.push(contract, verdict);
+        let names = contract.contributors();
         for (name, column) in &mut self.contributions {
-            let position = features.iter().position(|feature| feature == name);
-            column.push(anomaly.and_then(|(_, _, shares)| position.map(|f| shares[f])));
+            let position = names.iter().position(|feature| feature == name);
+            column.push(shares.and_then(|shares| position.map(|f| shares[f])));
         }
     }
 
@@ -192,6 +208,7 @@ impl ScoreTable {
             Column::new("health".into(), self.health),
             Column::new("unscored".into(), self.unscored),
         ];
+        columns.extend(self.tasks.into_columns());
         if let Some(windows) = self.windows {
             columns.extend([
                 time("window_start", windows.start)?,

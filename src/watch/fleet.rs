@@ -49,12 +49,15 @@ impl Fleet {
             self.since_tick += 1;
         }
         if let Some(anomaly) = &prediction.anomaly {
-            asset.confidence = Some(anomaly.confidence);
+            asset.confidence = anomaly.confidence;
             asset.why = anomaly
                 .contributions
                 .largest()
                 .map(|(name, share)| (name.to_owned(), share));
             self.anomalous += u64::from(anomaly.anomalous);
+        }
+        if let Some(class) = &prediction.class {
+            self.anomalous += u64::from(class.anomalous == Some(true));
         }
         if let Some(rul) = &prediction.rul {
             asset.rul = Some((rul.value, rul.unit.to_string()));

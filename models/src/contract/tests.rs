@@ -1,5 +1,9 @@
 use super::*;
 
+fn read(keys: &BTreeMap<String, String>) -> Result<Contract, Vec<String>> {
+    Contract::from_keys(keys, &[])
+}
+
 fn keys(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
         .iter()
@@ -9,7 +13,7 @@ fn keys(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn a_rul_contract_is_read_from_metadata() {
-    let contract = Contract::from_keys(&keys(&[
+    let contract = read(&keys(&[
         ("contract", "1"),
         ("task", "rul"),
         ("features", r#"["T24","T30"]"#),
@@ -21,13 +25,13 @@ fn a_rul_contract_is_read_from_metadata() {
     ]))
     .unwrap();
     assert_eq!(contract.length(), 30);
-    assert_eq!(contract.task.output(), "rul");
+    assert_eq!(contract.task.outputs()[0].name, "rul");
     assert_eq!(contract.sequence.unwrap().padding, Padding::Edge);
 }
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let problems = Contract::from_keys(&keys(&[
+    let problems = read(&keys(&[
         ("task", "anomaly"),
         ("features", r#"["a","b"]"#),
         ("units", r#"["g"]"#),
@@ -44,7 +48,7 @@ fn all_problems_are_told_at_once() {
 
 #[test]
 fn a_bare_file_is_told_what_a_contract_is() {
-    let problems = Contract::from_keys(&BTreeMap::new()).unwrap_err();
+    let problems = read(&BTreeMap::new()).unwrap_err();
     assert!(problems[0].contains("model.toml"), "{problems:?}");
 }
 
@@ -56,7 +60,7 @@ fn model_toml_gives_the_same_keys_as_metadata() {
     .unwrap();
     assert_eq!(keys["output.residual"], "e");
     assert_eq!(keys["features"], r#"["a"]"#);
-    let contract = Contract::from_keys(&keys).unwrap();
+    let contract = read(&keys).unwrap();
     assert!(matches!(contract.task, Task::Anomaly { threshold, .. } if threshold == 1.5));
 }
 
@@ -70,7 +74,7 @@ fn rul_with(more: &[(&str, &str)]) -> Result<Contract, Vec<String>> {
         ("rul-cap", "100"),
     ]);
     all.extend(keys(more));
-    Contract::from_keys(&all)
+    read(&all)
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn state_pairs_are_the_same_from_metadata_and_from_a_toml_table() {
     assert!(metadata.is_recurrent());
     let toml = "task = \"rul\"\nfeatures = [\"a\"]\nunit = \"hours\"\nrul-cap = 100\noutput.rul = \"rul\"\n\
                 [state]\nh_in = \"h_out\"\nc_in = \"c_out\"\n";
-    let manifest = Contract::from_keys(&keys_from_toml(toml).unwrap()).unwrap();
+    let manifest = read(&keys_from_toml(toml).unwrap()).unwrap();
     assert_eq!(manifest, metadata);
 }
 
@@ -203,6 +207,222 @@ fn each_problem_of_sequence_and_state_names_its_key() {
             problems.len() == 1
                 && problems[0].starts_with(&format!("forewarn.{key} "))
                 && problems[0].contains(what),
+            "{more:?}: {problems:?}"
+        );
+    }
+}
+
+/// Features a and b, and `more` keys.
+fn with(more: &[(&str, &str)]) -> Result<Contract, Vec<String>> {
+    let mut all = keys(&[("features", r#"["a","b"]"#)]);
+    all.extend(keys(more));
+    read(&all)
+}
+
+#[test]
+fn each_task_is_read_with_what_its_verdicts_need() {
+    let lower = with(&[
+        ("task", "anomaly"),
+        ("output.score", "scores"),
+        ("score-order", "lower"),
+        ("threshold", "-0.25"),
+    ]);
+    let error = ErrorOutput::Score {
+        output: "scores".into(),
+        order: ScoreOrder::Lower,
+    };
+    let threshold = -0.25;
+    assert_eq!(lower.unwrap().task, Task::Anomaly { error, threshold });
+
+    let forecast = with(&[
+        ("task", "forecast"),
+        ("output.forecast", "y"),
+        ("targets", r#"["b"]"#),
+        ("forecast-horizon", "3"),
+        ("residual-scale", "[2.5]"),
+        ("threshold", "4"),
+        ("sequence-length", "6"),
+        ("sequence-step", "2"),
+    ])
+    .unwrap();
+    let gathered = forecast.gathered().unwrap();
+    assert_eq!(
+        (gathered.length, gathered.min_rows, gathered.step),
+        (9, 9, 2)
+    );
+    assert_eq!((forecast.length(), forecast.input_len()), (6, 18));
+    assert_eq!(forecast.contributors(), ["b"]);
+
+    let classes = with(&[
+        ("task", "classification"),
+        ("classes", "[0, 1, 2]"),
+        ("output.probabilities", "p"),
+        ("normal-class", "0"),
+    ]);
+    let Task::Classification(told) = classes.unwrap().task else {
+        panic!()
+    };
+    assert_eq!((told.classes[2].as_str(), told.normal), ("2", Some(0)));
+
+    let quantiles = with(&[
+        ("task", "rul"),
+        ("unit", "hours"),
+        ("rul-cap", "500"),
+        ("output.quantiles", "q"),
+        ("quantiles", "[0.1, 0.5, 0.9]"),
+        ("failure-horizons", "[24, 168]"),
+    ]);
+    let Task::Rul(rul) = quantiles.unwrap().task else {
+        panic!()
+    };
+    // The default of 0.9 is not within the reach of these quantiles.
+    assert!((rul.coverage - 0.8).abs() < 1e-12);
+    assert_eq!(rul.horizons, [24.0, 168.0]);
+}
+
+#[test]
+fn features_of_several_tensors_come_in_the_order_of_the_graph() {
+    let several = keys(&[
+        ("task", "custom"),
+        ("outputs", r#"["y"]"#),
+        ("input.pressure", r#"["p"]"#),
+        ("input.others", r#"["a","b","p"]"#),
+    ]);
+    let graph = ["pressure".to_owned(), "others".to_owned()];
+    let contract = Contract::from_keys(&several, &graph).unwrap();
+    assert_eq!(contract.features, ["p", "a", "b"]);
+    assert_eq!(contract.inputs[1].features, ["a", "b", "p"]);
+    let mut listed = several.clone();
+    listed.insert("features".into(), r#"["b","a","p","unused"]"#.into());
+    let contract = Contract::from_keys(&listed, &graph).unwrap();
+    assert_eq!(contract.features, ["b", "a", "p", "unused"]);
+    listed.insert("features".into(), r#"["b","a"]"#.into());
+    let problems = Contract::from_keys(&listed, &graph).unwrap_err();
+    assert!(problems[0].contains("lacks p"), "{problems:?}");
+}
+
+#[test]
+fn each_problem_of_a_task_names_its_key() {
+    let rul = [("task", "rul"), ("unit", "h"), ("rul-cap", "100")];
+    let value = [&rul[..], &[("output.rul", "y")]].concat();
+    let quantiles = [&rul[..], &[("output.quantiles", "q")]].concat();
+    let levels = [&quantiles[..], &[("quantiles", "[0.1,0.5,0.9]")]].concat();
+    let mean = [&rul[..], &[("output.mean", "m")]].concat();
+    let score = [("task", "anomaly"), ("output.score", "s")];
+    let forecast = [
+        ("task", "forecast"),
+        ("output.forecast", "y"),
+        ("threshold", "1"),
+        ("residual-scale", "[1,1]"),
+    ];
+    let long = [&forecast[..], &[("sequence-length", "4")]].concat();
+    let classes = [("task", "classification"), ("output.label", "l")];
+    let named = [&classes[..], &[("classes", r#"["ok","worn"]"#)]].concat();
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+    let table: &[(Pairs<'_>, (&str, &str), &str, &str)] = &[
+        (&score, ("task", "clustering"), "task", "must be one of"),
+        (&score, ("threshold", "[1]"), "threshold", "not the JSON"),
+        (&score, ("score-order", "up"), "score-order", "\"lower\""),
+        (
+            &score,
+            ("output.residual", "e"),
+            "output.residual",
+            "keep the one",
+        ),
+        (&value, ("score-order", "lower"), "score-order", ""),
+        (
+            &value,
+            ("interval-coverage", "0.9"),
+            "interval-coverage",
+            "calibration.residuals",
+        ),
+        (
+            &value,
+            ("calibration.residuals", "[2,1]"),
+            "calibration.residuals",
+            "sorted",
+        ),
+        (
+            &value,
+            ("calibration.margin", "1"),
+            "calibration.margin",
+            "output.quantiles",
+        ),
+        (&mean, ("unit", "h"), "output.variance", "output.sd"),
+        (&quantiles, ("unit", "h"), "quantiles", "is missing"),
+        (&quantiles, ("quantiles", "[0.1,0.9]"), "quantiles", "0.5"),
+        (
+            &quantiles,
+            ("quantiles", "[0.5]"),
+            "quantiles",
+            "between others",
+        ),
+        (
+            &levels,
+            ("interval-coverage", "0.95"),
+            "interval-coverage",
+            "calibration.margin",
+        ),
+        (
+            &levels,
+            ("interval-coverage", "1"),
+            "interval-coverage",
+            "within 0 and 1",
+        ),
+        (
+            &levels,
+            ("failure-horizons", "[50,150]"),
+            "failure-horizons",
+            "below rul-cap",
+        ),
+        (
+            &levels,
+            ("calibration.residuals", "[1]"),
+            "calibration.residuals",
+            "margin",
+        ),
+        (&forecast, ("unit", "h"), "sequence-length", "is missing"),
+        (&long, ("padding", "edge"), "padding", "real rows"),
+        (&long, ("targets", r#"["c"]"#), "targets", "a, b"),
+        (
+            &long,
+            ("forecast-horizon", "0"),
+            "forecast-horizon",
+            "at least 1",
+        ),
+        (&classes, ("unit", "h"), "classes", "is missing"),
+        (
+            &classes,
+            ("classes", r#"["ok","ok"]"#),
+            "classes",
+            "each once",
+        ),
+        (&named, ("normal-class", "fine"), "normal-class", "ok, worn"),
+        (
+            &[("task", "custom")],
+            ("outputs", "[]"),
+            "outputs",
+            "at least one",
+        ),
+        (&long, ("input-layout", "BF"), "input-layout", "\"FL\""),
+        (
+            &value,
+            ("input-layout", "FL"),
+            "input-layout",
+            "sequence-length",
+        ),
+        (&value, ("input.x", "[]"), "input.x", "must name"),
+    ];
+    for (base, more, key, what) in table {
+        let problems = with(&[base, &[*more][..]].concat()).err();
+        let told = problems.iter().flatten();
+        let mut told = told.filter(|problem| problem.starts_with(&format!("forewarn.{key} ")));
+        // A key of another task is not looked at, and no mistake.
+        let expected = usize::from(!what.is_empty());
+        let found = told.clone().count();
+        let said = told.next().map_or("", String::as_str);
+        assert!(
+            found == expected && said.contains(what),
             "{more:?}: {problems:?}"
         );
     }

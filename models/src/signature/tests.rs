@@ -1,10 +1,18 @@
 use super::*;
-use crate::contract::{Padding, Sequence, StatePair};
+use crate::contract::{Estimate, FedInput, Layout, Padding, Rul, Sequence, StatePair, Task};
 
-fn tensor(name: &str, dtype: &str, shape: &[i64]) -> Tensor {
+fn tensor(name: &str, element: &str, shape: &[i64]) -> Tensor {
+    let known = [
+        Element::F32,
+        Element::F64,
+        Element::F16,
+        Element::I64,
+        Element::I32,
+    ];
+    let known = known.into_iter().find(|known| known.to_string() == element);
     Tensor {
         name: name.into(),
-        dtype: dtype.into(),
+        element: known.unwrap_or(Element::Other(element.into())),
         shape: shape.into(),
     }
 }
@@ -12,14 +20,21 @@ fn tensor(name: &str, dtype: &str, shape: &[i64]) -> Tensor {
 fn rul_contract() -> Contract {
     Contract {
         description: String::new(),
-        task: Task::Rul {
-            output: "rul".into(),
+        task: Task::Rul(Rul {
+            estimate: Estimate::Value {
+                output: "rul".into(),
+                residuals: Vec::new(),
+            },
             unit: "cycles".into(),
             cap: 125.0,
-        },
+            coverage: 0.9,
+            horizons: Vec::new(),
+        }),
         features: vec!["a".into(), "b".into()],
         units: Vec::new(),
         input: None,
+        inputs: Vec::new(),
+        layout: Layout::RowsFirst,
         sequence: Some(Sequence {
             length: 30,
             padding: Padding::Edge,
@@ -41,11 +56,19 @@ fn problems(input: Tensor, output: Tensor) -> Vec<String> {
 
 #[test]
 fn a_fitting_graph_has_no_problems() {
-    let none = problems(
-        tensor("x", "f32", &[-1, 30, 2]),
-        tensor("rul", "f32", &[-1]),
-    );
-    assert_eq!(none, Vec::<String>::new());
+    for (element, input, output) in [
+        ("f32", &[-1, 30, 2][..], &[-1][..]),
+        ("f64", &[-1, -1, 2], &[-1, 1]),
+        ("f16", &[16, 30, 2], &[16, 1]),
+        ("i64", &[1, 30, -1], &[1, 1]),
+        // Rows of a sequence one after the other, as models for tables take it.
+        ("i32", &[-1, 60], &[1, -1]),
+        // Exporters often tell no shape at all.
+        ("f32", &[-1, 30, 2], &[]),
+    ] {
+        let none = problems(tensor("x", element, input), tensor("rul", element, output));
+        assert_eq!(none, Vec::<String>::new(), "{element} {input:?}");
+    }
 }
 
 #[test]
@@ -55,12 +78,13 @@ fn each_misfit_is_named_with_its_remedy() {
     let table = [
         (tensor("x", "f32", &[-1, 30, 3]), rul(), "forewarn.features"),
         (tensor("x", "f32", &[-1, 2]), rul(), "sequence-length"),
-        (tensor("x", "f64", &[-1, 30, 2]), rul(), "Cast"),
+        (tensor("x", "u8", &[-1, 30, 2]), rul(), "Cast"),
         (
-            tensor("x", "f32", &[1, 30, 2]),
+            tensor("x", "f32", &[0, 30, 2]),
             rul(),
             "dynamic first dimension",
         ),
+        (good(), tensor("rul", "u8", &[-1]), "add a Cast"),
         (good(), tensor("y", "f32", &[-1]), "outputs are y"),
         (good(), tensor("rul", "f32", &[-1, 5]), "task rul"),
     ];
@@ -126,7 +150,7 @@ fn each_misfit_of_a_state_is_named_with_its_remedy() {
     );
     // (a tensor that takes the place of the same name, or comes as another one, what is told)
     let on_input = [
-        (tensor("x", "f32", &[-1, 5, 2]), "f32[B,2] or f32[B,1,2]"),
+        (tensor("x", "f32", &[-1, 5, 2]), "[B,2] or [B,1,2]"),
         (tensor("h_in", "f64", &[1, -1, 8]), "add a Cast"),
         (tensor("h_in", "f32", &[1, 1, 8]), "dynamic batch dimension"),
         (
@@ -196,10 +220,11 @@ fn the_input_that_is_named_takes_the_features_and_no_other_is_left_unfed() {
         inputs: vec![row("h_in"), row("mask"), row("x")],
         outputs: vec![row("h_out"), tensor("rul", "f32", &[-1])],
     };
-    assert_eq!(
-        signature.input(&contract("x")).map(|input| &*input.name),
-        Ok("x")
-    );
+    let only = Signature {
+        inputs: vec![row("h_in"), row("x")],
+        ..signature.clone()
+    };
+    assert_eq!(only.problems(&contract("x")), Vec::<String>::new());
     for (input, expected) in [
         ("x", "the graph also needs mask"),
         ("y", "inputs are h_in, mask, x"),
@@ -210,5 +235,63 @@ fn the_input_that_is_named_takes_the_features_and_no_other_is_left_unfed() {
             found.len() == 1 && found[0].contains(expected),
             "{expected}: {found:?}"
         );
+    }
+}
+
+#[test]
+fn several_tensors_share_the_features() {
+    let fed = |tensor: &str, features: &[&str]| FedInput {
+        tensor: tensor.into(),
+        features: features.iter().map(|name| (*name).into()).collect(),
+    };
+    let contract = Contract {
+        sequence: None,
+        inputs: vec![fed("one", &["b"]), fed("both", &["b", "a"])],
+        ..rul_contract()
+    };
+    let problems = |inputs: &[Tensor]| {
+        let outputs = vec![tensor("rul", "f32", &[-1])];
+        let inputs = inputs.to_vec();
+        Signature { inputs, outputs }.problems(&contract)
+    };
+    let one = tensor("one", "i64", &[-1]);
+    let both = tensor("both", "f32", &[-1, 2]);
+    assert_eq!(problems(&[one.clone(), both.clone()]), Vec::<String>::new());
+    let more = [one.clone(), both.clone(), tensor("mask", "f32", &[-1, 2])];
+    for (inputs, expected) in [
+        (
+            &[one.clone(), tensor("both", "f32", &[-1, 1])][..],
+            "(2 features",
+        ),
+        (
+            &[tensor("one", "f32", &[8]), tensor("both", "f32", &[4, 2])],
+            "different fixed batches",
+        ),
+        (&[one], "names both, but the graph's inputs are one"),
+        (&more, "the graph also needs mask"),
+    ] {
+        let found = problems(inputs);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{expected}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_fixed_batch_is_the_state_s_too() {
+    let graph = |batch: i64, h: &[i64]| {
+        let outputs = [tensor("rul", "f32", &[batch, 1]), tensor("h_out", "f32", h)];
+        let outputs = [&outputs[..], &[tensor("c_out", "f32", h)]].concat();
+        let x = tensor("x", "f32", &[batch, 2]);
+        recurrent_problems(
+            &[x, tensor("h_in", "f32", h), tensor("c_in", "f32", h)],
+            &outputs,
+        )
+    };
+    assert_eq!(graph(1, &[1, 1, 8]), Vec::<String>::new());
+    assert_eq!(graph(4, &[2, 4, 8]), Vec::<String>::new());
+    for (batch, h) in [(4, [4, 4, 8]), (3, [1, 4, 8])] {
+        assert!(graph(batch, &h)[0].contains("fixed batch"), "{batch} {h:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What an alarm watches and when it is raised, from the configuration.
 
+use forewarn_models::contract::{Classification, Estimate, ScoreOrder};
 use forewarn_models::{Task, Verdict};
 
 use crate::config::{AlarmConfig, Config, Problems, Watch};
@@ -149,23 +150,57 @@ impl AlarmSpec {
     pub fn value(&self, verdict: &Verdict<'_>) -> Option<f64> {
         match (self.watch, verdict) {
             (Watch::Confidence, verdict) => verdict.confidence(),
-            (Watch::Score, Verdict::Anomaly { score, .. }) => Some(*score),
+            (Watch::Score, verdict) => verdict.score(),
             (Watch::Rul, Verdict::Rul { value, .. }) => Some(*value),
             (Watch::Health, Verdict::Rul { health, .. }) => Some(*health),
+            (Watch::RulLow, Verdict::Rul { interval, .. }) => interval.map(|told| told.low),
+            (Watch::Failure, Verdict::Rul { failure, .. }) => failure.first().copied(),
             _ => None,
         }
     }
 
     /// The published word for what it watches.
     pub fn watched(&self) -> &'static str {
-        match self.watch {
-            Watch::Confidence => "confidence",
-            Watch::Score => "score",
-            Watch::Rul => "rul",
-            Watch::RulLow => "rul-low",
-            Watch::Health => "health",
-            Watch::Failure => "failure",
+        word(self.watch)
+    }
+}
+
+fn word(watch: Watch) -> &'static str {
+    match watch {
+        Watch::Confidence => "confidence",
+        Watch::Score => "score",
+        Watch::Rul => "rul",
+        Watch::RulLow => "rul-low",
+        Watch::Health => "health",
+        Watch::Failure => "failure",
+    }
+}
+
+/// What the verdicts of a task give to watch, first what is watched by default.
+fn given(task: &Task) -> Vec<Watch> {
+    match task {
+        Task::Anomaly { error, threshold } => {
+            let has_confidence = error.order() == ScoreOrder::Higher && *threshold > 0.0;
+            let confidence = has_confidence.then_some(Watch::Confidence);
+            confidence.into_iter().chain([Watch::Score]).collect()
         }
+        Task::Forecast(_) => vec![Watch::Confidence, Watch::Score],
+        Task::Rul(rul) => {
+            let mut given = vec![Watch::Rul, Watch::Health];
+            let is_bare =
+                matches!(&rul.estimate, Estimate::Value { residuals, .. } if residuals.is_empty());
+            if !is_bare {
+                given.push(Watch::RulLow);
+            }
+            if !is_bare && !rul.horizons.is_empty() {
+                given.push(Watch::Failure);
+            }
+            given
+        }
+        Task::Classification(Classification {
+            normal: Some(_), ..
+        }) => vec![Watch::Score],
+        Task::Classification(_) | Task::Custom { .. } => Vec::new(),
     }
 }
 
@@ -176,16 +211,16 @@ fn watch(wanted: Option<Watch>, group: usize, serving: &Serving) -> Result<Watch
     for member in &group.members {
         let planned = &serving.models[*member];
         let task = &planned.model.contract.task;
-        let given: &[Watch] = match task {
-            Task::Anomaly { .. } => &[Watch::Confidence, Watch::Score],
-            Task::Rul { .. } => &[Watch::Rul, Watch::Health],
-        };
-        let chosen = *chosen.get_or_insert(given[0]);
+        let given = given(task);
+        let chosen = *chosen.get_or_insert(*given.first().unwrap_or(&Watch::Score));
         if !given.contains(&chosen) {
+            let words: Vec<&str> = given.iter().map(|watch| word(*watch)).collect();
             return Err(format!(
-                "model {} ({}) does not give it: leave it out, or watch another model",
+                "model {} ({}) does not give {}; it gives: {}",
                 planned.model.name,
-                task.name()
+                task.name(),
+                word(chosen),
+                words.join(", ")
             ));
         }
     }

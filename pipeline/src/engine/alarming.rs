@@ -173,7 +173,7 @@ fn reason(
         let mut largest: Vec<(f32, &String)> = contributions
             .iter()
             .copied()
-            .zip(&contract.features)
+            .zip(contract.contributors())
             .collect();
         largest.sort_by(|a, b| b.0.total_cmp(&a.0));
         for (i, (share, feature)) in largest.into_iter().take(NAMED).enumerate() {

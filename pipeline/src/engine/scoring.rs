@@ -285,7 +285,7 @@ impl Scoring {
         let (sequences, memory) = (&state.sequences[planned.view], &mut state.models[model]);
         let wanted = row.head.publish || plan.groups[planned.group].watched;
         let contract = &planned.model.contract;
-        let told = match (contract.sequence, sequences) {
+        let told = match (contract.gathered(), sequences) {
             (Some(sequence), Some(sequences)) => {
                 pending.sequence((planned, sequence, wanted), sequences, memory, row)
             }
@@ -349,7 +349,7 @@ impl Pending {
         self.waiting.clear();
     }
 
-    /// A model over the last L rows.
+    /// A model over the last L rows, or a forecast with the row that it is compared with.
     fn sequence(
         &mut self,
         (planned, sequence, wanted): (&PlannedModel, Sequence, bool),

@@ -191,8 +191,8 @@ impl PlannedView {
     /// Makes room for what a model needs of each asset.
     fn serve(&mut self, model: &Model) {
         let contract = &model.contract;
-        if contract.sequence.is_some() {
-            self.sequence = self.sequence.max(contract.length() + self.revisable());
+        if let Some(gathered) = contract.gathered() {
+            self.sequence = self.sequence.max(gathered.length + self.revisable());
         }
         self.ordered |= contract.sequence.is_some() || contract.is_recurrent();
     }
