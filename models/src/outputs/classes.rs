@@ -26,6 +26,9 @@ pub(super) enum Classes {
 #[derive(Debug)]
 pub(super) struct Unknown(pub String);
 
+/// The place of a class, and its probability.
+type Entry = (Result<usize, Unknown>, f32);
+
 impl Classes {
     /// Probabilities in a tensor stand in the order of the classes and need no name.
     pub fn of(form: Form<'_>, element: &Element) -> Self {
@@ -96,11 +99,7 @@ impl Classes {
     }
 
     /// Each class of a map with its probability.
-    fn entries(
-        &self,
-        map: &DynMap,
-        element: &Element,
-    ) -> Result<Vec<(Result<usize, Unknown>, f32)>, ort::Error> {
+    fn entries(&self, map: &DynMap, element: &Element) -> Result<Vec<Entry>, ort::Error> {
         if *element == Element::MapOfTexts {
             let pairs = map.try_extract_key_values::<String, f32>()?.into_iter();
             return Ok(pairs.map(|(key, p)| (self.named(&key), p)).collect());
