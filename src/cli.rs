@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use forewarn_training::calibrate::Bearable;
 
 /// Streaming ONNX inference for industrial digital twins: telemetry in from Kafka, anomalies and remaining
 /// useful life out.
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Score a file, or the topic's history, with the same engine, without publishing
     Score(ScoreArgs),
+    /// Find the threshold that raises no more alarms than you bear, from a file or the topic's history
+    Calibrate(CalibrateArgs),
     /// Write the rows of a view, from a file or the topic's history: what a model would have seen
     Replay(ReplayArgs),
     /// Publish telemetry: NASA's engines or simulated cars
@@ -81,6 +84,34 @@ pub(crate) struct ScoreArgs {
     /// Bootstrap servers, instead of `kafka.brokers`
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
     pub brokers: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    /// The pipeline's configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The served model, or its group
+    #[arg(long)]
+    pub model: String,
+    /// Alarms that are borne, such as 1/asset/week, or 5/day for the whole fleet
+    #[arg(long, value_name = "N/asset/PERIOD")]
+    pub max_alarms: Bearable,
+    /// Count scores from this event time on, such as 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Count scores before this event time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Readings, as for `score` [default: the input topic]
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Bootstrap servers, instead of `kafka.brokers`
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
+    pub brokers: Option<String>,
+    /// The result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! `forewarn`: the command line. One file per command; what they do is in the crates.
 
+mod calibrate;
 mod check;
 mod cli;
 mod demo;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Feed(args) => feed::run(&args),

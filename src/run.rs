@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use forewarn_pipeline::metrics::Metrics;
+use forewarn_pipeline::swap::ReloadHandle;
 use forewarn_pipeline::{Config, Service, Shutdown};
 
 use crate::cli::RunArgs;
@@ -20,7 +21,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let name = config.name.clone();
     let service = Service::new(config)?;
     let shutdown = Shutdown::default();
-    stop_on_signals(&shutdown)?;
+    watch_signals(&shutdown, service.reload_handle())?;
     let metrics = service.metrics();
     let reporter = {
         let shutdown = shutdown.clone();
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         readings = totals.readings,
         predictions = totals.predictions,
         unscored = totals.unscored.values().sum::<u64>(),
+        alarms = totals.alarms_raised,
         late = totals.late,
         dead_letters = totals.refused.values().sum::<u64>(),
         "stopped"
@@ -45,8 +47,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// SIGTERM and Ctrl-C request a stop; a second one is left to end the process at once.
-fn stop_on_signals(shutdown: &Shutdown) -> Result<()> {
+/// SIGTERM and Ctrl-C request a stop; a second one is left to end the process at once. SIGHUP asks for new
+/// versions of models.
+fn watch_signals(shutdown: &Shutdown, reload: ReloadHandle) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -55,16 +58,24 @@ fn stop_on_signals(shutdown: &Shutdown) -> Result<()> {
     let watch = move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut term), Ok(mut interrupt)) = (
+            let (Ok(mut term), Ok(mut interrupt), Ok(mut hangup)) = (
                 signal(SignalKind::terminate()),
                 signal(SignalKind::interrupt()),
+                signal(SignalKind::hangup()),
             ) else {
                 tracing::error!("signals can't be watched; end the process to stop it");
                 return;
             };
-            for first in [true, false] {
-                tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
-                if !first {
+            loop {
+                tokio::select! {
+                    _ = hangup.recv() => {
+                        reload.look();
+                        continue;
+                    }
+                    _ = term.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if shutdown.is_requested() {
                     std::process::exit(130);
                 }
                 tracing::info!("draining; a second signal stops at once");
@@ -88,10 +99,12 @@ fn report(metrics: &Metrics, shutdown: &Shutdown) {
         let now = metrics.totals();
         let seconds = at.elapsed().as_secs_f64();
         tracing::info!(
-            "{} readings/s, {} predictions in all, {} anomalous, {} without a score, {} late, {} dead letters",
+            "{} readings/s, {} predictions in all, {} anomalous, {} alarms raised and {} cleared, {} without a score, {} late, {} dead letters",
             thousands(((now.readings - last.readings) as f64 / seconds) as u64),
             thousands(now.predictions),
             thousands(now.anomalous),
+            thousands(now.alarms_raised),
+            thousands(now.alarms_cleared),
             thousands(now.unscored.values().sum()),
             thousands(now.late),
             thousands(now.refused.values().sum())

@@ -36,7 +36,7 @@ pub mod verdict;
 
 pub use contract::{Contract, Padding, ScoreOrder, Sequence, StatePair, Task};
 pub use element::Element;
-pub use model::{LoadError, Model};
+pub use model::{LoadError, Model, Usage};
 pub use repository::{ModelFiles, Repository};
 pub use runtime::Runtime;
 pub use verdict::{Interval, Verdict, Verdicts};

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ort::session::Session;
 
@@ -23,6 +24,16 @@ pub struct Model {
     pub version: u32,
     pub contract: Contract,
     scorer: Scorer,
+    usage: Usage,
+}
+
+/// What a model has been used for since it was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Rows scored.
+    pub rows: u64,
+    /// Time spent on them.
+    pub time: Duration,
 }
 
 /// Why a version can't be used.
@@ -77,6 +88,7 @@ impl Model {
             version: files.version,
             contract,
             scorer,
+            usage: Usage::default(),
         })
     }
 
@@ -115,8 +127,9 @@ impl Model {
         state: &mut [f32],
         verdicts: &mut Verdicts,
     ) -> Result<(), ScoreError> {
-        let contract = &self.contract;
-        self.scorer.score(input, state, |run| {
+        let (contract, usage) = (&self.contract, &mut self.usage);
+        let begun = Instant::now();
+        let scored = self.scorer.score(input, state, |run| {
             let first = verdicts.len();
             verdicts.judge(contract, run.input, run.outputs);
             for (row, sound) in run.sound.iter_mut().enumerate() {
@@ -125,7 +138,15 @@ impl Model {
                 }
                 *sound = verdicts.get(first + row).is_some();
             }
-        })
+            usage.rows += (verdicts.len() - first) as u64;
+        });
+        usage.time += begun.elapsed();
+        scored
+    }
+
+    /// How much it has been used, and how long that took.
+    pub fn usage(&self) -> Usage {
+        self.usage
     }
 }
 

@@ -15,14 +15,17 @@
 //! | [`watermark`], [`held`] | how far event time has come; readings put into order |
 //! | [`align`], [`conditions`] | rows of narrow telemetry; held values, silent and stuck |
 //! | [`feature`], [`window`] | SQL expressions over rows and windows; which rows a window holds, and when it fires |
+//! | [`routing`], [`alarms`] | which model scores which asset; when results are an alarm |
 //! | [`sequence`], [`state`] | the last L feature rows per asset; the state of a partition |
 //! | [`plan`], [`engine`] | views bound to models; the step from messages to verdicts |
 //! | [`prediction`], [`publish`] | the published forms and their headers |
 //! | [`kafka`] | the rim: consumer, producer, transactions, workers |
+//! | [`swap`] | new versions of models while the service runs |
 //! | [`service`], [`metrics`] | threads and shutdown; counters |
 //!
 //! Not here: what a model is (the `models` crate), command line and terminal (the binary).
 
+pub mod alarms;
 pub mod align;
 pub mod clocks;
 pub mod conditions;
@@ -38,11 +41,13 @@ pub mod plan;
 pub mod prediction;
 pub mod publish;
 pub mod refusal;
+pub mod routing;
 pub mod rows;
 pub mod sequence;
 pub mod service;
 pub mod signal;
 pub mod state;
+pub mod swap;
 pub mod unscored;
 pub mod watermark;
 pub mod window;

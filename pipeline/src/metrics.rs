@@ -18,10 +18,16 @@ pub struct Metrics {
     ignored: AtomicU64,
     duplicates: AtomicU64,
     status_changes: AtomicU64,
+    shadow: AtomicU64,
+    alarms_raised: AtomicU64,
+    alarms_cleared: AtomicU64,
     batches: AtomicU64,
     commits: AtomicU64,
     commit_micros: AtomicU64,
     restarts: AtomicU64,
+    swaps: AtomicU64,
+    swaps_refused: AtomicU64,
+    challengers_failed: AtomicU64,
     partitions: AtomicU64,
     refused: Mutex<BTreeMap<&'static str, u64>>,
     unscored: Mutex<BTreeMap<&'static str, u64>>,
@@ -42,11 +48,21 @@ pub struct Totals {
     /// Readings dropped because their asset had one at that instant.
     pub duplicates: u64,
     pub status_changes: u64,
+    /// Results of challengers.
+    pub shadow: u64,
+    pub alarms_raised: u64,
+    pub alarms_cleared: u64,
     pub batches: u64,
     pub commits: u64,
     pub commit_time: Duration,
     /// How often a worker went back to the committed offsets.
     pub restarts: u64,
+    /// Versions of models put in place, by each worker.
+    pub swaps: u64,
+    /// Versions that were refused, or failed their trial.
+    pub swaps_refused: u64,
+    /// Challengers left out because they failed.
+    pub challengers_failed: u64,
     /// Partitions owned now.
     pub partitions: u64,
     /// Dead letters by code.
@@ -75,6 +91,9 @@ impl Metrics {
         add(&self.anomalous, counts.anomalous);
         add(&self.late, counts.late);
         add(&self.status_changes, counts.status_changes);
+        add(&self.shadow, counts.shadow);
+        add(&self.alarms_raised, counts.alarms_raised);
+        add(&self.alarms_cleared, counts.alarms_cleared);
         add(&self.batches, 1);
         by_code(&self.refused, &counts.refused);
         by_code(&self.unscored, &counts.unscored);
@@ -88,6 +107,18 @@ impl Metrics {
 
     pub(crate) fn restart(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn swap(&self) {
+        self.swaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn swap_refused(&self) {
+        self.swaps_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn challenger_failed(&self) {
+        self.challengers_failed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn assigned(&self, partitions: usize) {
@@ -112,10 +143,16 @@ impl Metrics {
             ignored: get(&self.ignored),
             duplicates: get(&self.duplicates),
             status_changes: get(&self.status_changes),
+            shadow: get(&self.shadow),
+            alarms_raised: get(&self.alarms_raised),
+            alarms_cleared: get(&self.alarms_cleared),
             batches: get(&self.batches),
             commits: get(&self.commits),
             commit_time: Duration::from_micros(get(&self.commit_micros)),
             restarts: get(&self.restarts),
+            swaps: get(&self.swaps),
+            swaps_refused: get(&self.swaps_refused),
+            challengers_failed: get(&self.challengers_failed),
             partitions: get(&self.partitions),
             refused: codes(&self.refused),
             unscored: codes(&self.unscored),

@@ -7,10 +7,12 @@ use chrono::DateTime;
 use forewarn_models::Verdict;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Late, Step};
+use crate::alarms::{AlarmEvent, AlarmRecord};
+use crate::engine::{Late, Scored, Step};
 use crate::message::MessageIndex;
 use crate::prediction::{EventTimestamp, Prediction};
 use crate::refusal::Refused;
+use crate::swap::ModelEventRecord;
 use crate::watermark::Mark;
 
 /// Where records go to; implemented by the Kafka sink, and by tests.
@@ -38,7 +40,12 @@ pub enum Output {
         /// Why there is no score.
         unscored: Option<&'static str>,
     },
+    /// A challenger's.
+    Shadow,
     Status,
+    Alarm(AlarmEvent),
+    /// What happened to a model.
+    Model,
     /// Written to the partition of the same number.
     Progress {
         partition: i32,
@@ -124,8 +131,8 @@ impl Encoder {
         }
     }
 
-    /// Publishes everything that a step caused: each model's results, changes of statuses, then the messages
-    /// that are set aside.
+    /// Publishes everything that a step caused: each model's results, changes of statuses, alarms, then the
+    /// messages that are set aside.
     ///
     /// # Errors
     /// The publisher's.
@@ -136,6 +143,7 @@ impl Encoder {
     ) -> Result<(), P::Error> {
         self.predictions(step, publisher)?;
         self.changes(step, publisher)?;
+        self.alarms(step, publisher)?;
         for refused in step.refused {
             self.dead_letter(refused, publisher)?;
         }
@@ -155,36 +163,39 @@ impl Encoder {
         publisher: &mut P,
     ) -> Result<(), P::Error> {
         for scored in step.results() {
-            let planned = scored.model;
-            let head = &scored.head;
-            let (asset, partition) = (step.asset(head.slot, head.asset), step.partition(head.slot));
-            let view = step.plan.views[planned.view].view.name();
-            let prediction = Prediction::new(&scored, view, asset, (&self.topic, partition));
-            self.payload.clear();
-            // Writing to memory, of finite numbers and text, can't fail.
-            let _ = serde_json::to_writer(&mut self.payload, &prediction);
-            let task = planned.model.contract.task.name();
-            let ce_type = ["forewarn.prediction.", task].concat();
             let verdict = scored.verdict.as_ref();
-            publisher.record(&OutputRecord {
-                output: Output::Prediction {
-                    anomalous: verdict.is_ok_and(Verdict::anomalous),
-                    unscored: verdict.err().map(crate::unscored::Unscored::code),
-                },
-                key: asset,
-                payload: &self.payload,
-                headers: &[
-                    ("ce_specversion", "1.0"),
-                    ("ce_id", &prediction.id()),
-                    ("ce_source", &self.ce_source),
-                    ("ce_type", &ce_type),
-                    ("ce_subject", asset),
-                    ("ce_time", &prediction.event_time.to_string()),
-                    ("content-type", "application/json"),
-                ],
-            })?;
+            let output = Output::Prediction {
+                anomalous: verdict.is_ok_and(Verdict::anomalous),
+                unscored: verdict.err().map(crate::unscored::Unscored::code),
+            };
+            self.prediction(step, &scored, output, publisher)?;
+        }
+        for scored in step.shadow_results() {
+            self.prediction(step, &scored, Output::Shadow, publisher)?;
         }
         Ok(())
+    }
+
+    fn prediction<P: Publisher>(
+        &mut self,
+        step: &Step<'_>,
+        scored: &Scored<'_>,
+        output: Output,
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        let (planned, head) = (scored.model, &scored.head);
+        let (asset, partition) = (step.asset(head.slot, head.asset), step.partition(head.slot));
+        let view = step.plan.views[planned.view].view.name();
+        let prediction = Prediction::new(scored, view, asset, (&self.topic, partition));
+        let task = planned.model.contract.task.name();
+        let event = Event {
+            output,
+            id: &prediction.id(),
+            kind: &["forewarn.prediction.", task].concat(),
+            asset,
+            time: prediction.event_time,
+        };
+        event.publish(&prediction, (&mut self.payload, &self.ce_source), publisher)
     }
 
     fn changes<P: Publisher>(
@@ -207,24 +218,34 @@ impl Encoder {
                 partition,
                 offset: change.offset,
             };
-            self.payload.clear();
-            let _ = serde_json::to_writer(&mut self.payload, &record);
             let topic = &self.topic;
-            let id = format!("{topic}-{partition}-{asset}:{}-{status}", change.at);
-            publisher.record(&OutputRecord {
+            let event = Event {
                 output: Output::Status,
-                key: asset,
-                payload: &self.payload,
-                headers: &[
-                    ("ce_specversion", "1.0"),
-                    ("ce_id", &id),
-                    ("ce_source", &self.ce_source),
-                    ("ce_type", "forewarn.status"),
-                    ("ce_subject", asset),
-                    ("ce_time", &record.event_time.to_string()),
-                    ("content-type", "application/json"),
-                ],
-            })?;
+                id: &format!("{topic}-{partition}-{asset}:{}-{status}", change.at),
+                kind: "forewarn.status",
+                asset,
+                time: record.event_time,
+            };
+            event.publish(&record, (&mut self.payload, &self.ce_source), publisher)?;
+        }
+        Ok(())
+    }
+
+    fn alarms<P: Publisher>(&mut self, step: &Step<'_>, publisher: &mut P) -> Result<(), P::Error> {
+        for change in step.alarms {
+            let (asset, partition) = (
+                step.asset(change.slot, change.asset),
+                step.partition(change.slot),
+            );
+            let record = AlarmRecord::new(change, step.plan, asset, (&self.topic, partition));
+            let event = Event {
+                output: Output::Alarm(change.event),
+                id: &record.event_id(),
+                kind: "forewarn.alarm",
+                asset,
+                time: record.event_time,
+            };
+            event.publish(&record, (&mut self.payload, &self.ce_source), publisher)?;
         }
         Ok(())
     }
@@ -251,6 +272,40 @@ impl Encoder {
             key: &self.topic,
             payload: &self.payload,
             headers: &[("content-type", "application/json")],
+        })
+    }
+
+    /// Publishes what happened to a model.
+    ///
+    /// # Errors
+    /// The publisher's.
+    pub fn model_event<P: Publisher>(
+        &mut self,
+        record: &ModelEventRecord<'_>,
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        self.payload.clear();
+        let _ = serde_json::to_writer(&mut self.payload, record);
+        let from: Vec<String> = record
+            .offsets
+            .iter()
+            .map(|(partition, offset)| format!("{partition}:{offset}"))
+            .collect();
+        let (model, to) = (&record.model, record.to);
+        publisher.record(&OutputRecord {
+            output: Output::Model,
+            key: &record.model,
+            payload: &self.payload,
+            headers: &[
+                ("ce_specversion", "1.0"),
+                (
+                    "ce_id",
+                    &format!("{model}@{to}-{}-{}", record.worker, from.join(",")),
+                ),
+                ("ce_source", &self.ce_source),
+                ("ce_type", "forewarn.model"),
+                ("content-type", "application/json"),
+            ],
         })
     }
 
@@ -319,6 +374,43 @@ impl Encoder {
             message: first.message,
             why: SetAside::Late,
             headers: &headers,
+        })
+    }
+}
+
+/// Something that Forewarn says, as a CloudEvent about an asset.
+struct Event<'a> {
+    output: Output,
+    id: &'a str,
+    /// Its `ce_type`.
+    kind: &'a str,
+    asset: &'a str,
+    time: EventTimestamp,
+}
+
+impl Event<'_> {
+    fn publish<P: Publisher>(
+        &self,
+        record: &impl Serialize,
+        (payload, source): (&mut Vec<u8>, &str),
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        payload.clear();
+        // Writing to memory, of finite numbers and text, can't fail.
+        let _ = serde_json::to_writer(&mut *payload, record);
+        publisher.record(&OutputRecord {
+            output: self.output,
+            key: self.asset,
+            payload,
+            headers: &[
+                ("ce_specversion", "1.0"),
+                ("ce_id", self.id),
+                ("ce_source", source),
+                ("ce_type", self.kind),
+                ("ce_subject", self.asset),
+                ("ce_time", &self.time.to_string()),
+                ("content-type", "application/json"),
+            ],
         })
     }
 }

@@ -1,15 +1,19 @@
 //! The service: workers on threads, until it is told to stop or one of them can't go on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Config, Problems};
+use forewarn_models::Runtime;
+
+use crate::config::{Config, Problems, Reload};
 use crate::kafka::topics::{self, TopicError};
-use crate::kafka::{Worker, WorkerError};
+use crate::kafka::{Links, Worker, WorkerError};
 use crate::metrics::{Metrics, Totals};
 use crate::plan::Plan;
+use crate::swap::{Message, ReloadHandle, Reloader};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
@@ -65,6 +69,7 @@ pub struct Service {
     config: Arc<Config>,
     plans: Vec<Plan>,
     metrics: Arc<Metrics>,
+    messages: (Sender<Message>, Receiver<Message>),
 }
 
 impl Service {
@@ -80,7 +85,14 @@ impl Service {
             config: Arc::new(config),
             plans,
             metrics: Arc::default(),
+            messages: channel(),
         })
+    }
+
+    /// Asks the service, while it runs, to look at the repository; without effect where `models.reload` is
+    /// `none`.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        ReloadHandle(self.messages.0.clone())
     }
 
     /// The counters, to be read while it runs.
@@ -102,6 +114,7 @@ impl Service {
             config,
             plans,
             metrics,
+            messages: (reports, messages),
         } = self;
         // Also when brokers or topics are missing: whoever waits for this service must not wait for ever.
         let _stop_all = StopOnReturn(shutdown.clone());
@@ -109,15 +122,32 @@ impl Service {
             return Ok(metrics.totals());
         };
         topics::require(&config, plan, create_topics)?;
+        let reloads = config.models.reload != Reload::None;
+        let (senders, receivers): (Vec<_>, Vec<_>) = plans.iter().map(|_| channel()).unzip();
+        let reloader = match Runtime::load(config.models.runtime.as_deref()) {
+            Ok(runtime) if reloads => {
+                let links = (senders, messages);
+                let reloader = Reloader::new(config.clone(), runtime, plan, links, metrics.clone());
+                let shutdown = shutdown.clone();
+                let run = move || reloader.run(&shutdown);
+                let thread = thread::Builder::new().name("reloader".into()).spawn(run);
+                Some(thread.expect("the system gives a thread"))
+            }
+            // Without a runtime there would be no plan.
+            _ => None,
+        };
         let threads: Vec<_> = plans
             .into_iter()
+            .zip(receivers)
             .enumerate()
-            .map(|(worker, plan)| {
+            .map(|(worker, (plan, swaps))| {
                 let (config, metrics, shutdown) =
                     (config.clone(), metrics.clone(), shutdown.clone());
+                let reports = reports.clone();
+                let links = reloads.then_some(Links { swaps, reports });
                 let run = move || {
                     let _stop_all = StopOnReturn(shutdown.clone());
-                    Worker::open(config, plan, metrics, worker)?.run(&shutdown)
+                    Worker::open(config, plan, metrics, (worker, links))?.run(&shutdown)
                 };
                 let name = format!("worker-{worker}");
                 thread::Builder::new()
@@ -134,6 +164,10 @@ impl Service {
                 Err(_) => Err(ServiceError::Panicked { worker }),
             };
             result = result.and(ended);
+        }
+        if let Some(reloader) = reloader {
+            // It ends with the shutdown that the workers' end has requested.
+            let _ = reloader.join();
         }
         result.map(|()| metrics.totals())
     }

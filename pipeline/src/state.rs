@@ -10,9 +10,11 @@ use hashbrown::DefaultHashBuilder;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+use crate::alarms::Alarms;
 use crate::align::AlignState;
 use crate::conditions::Conditions;
 use crate::held::Held;
+use crate::routing::Routes;
 use crate::sequence::Sequences;
 use crate::watermark::Watermark;
 use crate::window::WindowState;
@@ -151,6 +153,9 @@ pub struct PartitionState {
     pub sequences: Vec<Option<Sequences>>,
     /// One per model.
     pub models: Vec<ModelState>,
+    pub alarms: Alarms,
+    /// Which models score which assets: nothing that can't be told again.
+    pub routes: Routes,
     /// The watermark at which idle assets are evicted next; `i64::MIN` before the first reading.
     pub next_eviction: i64,
 }
@@ -211,6 +216,8 @@ impl PartitionState {
             windows: Vec::new(),
             sequences: Vec::new(),
             models: Vec::new(),
+            alarms: Alarms::default(),
+            routes: Routes::default(),
             next_eviction: i64::MIN,
         }
     }
@@ -238,6 +245,8 @@ impl PartitionState {
             + windows
             + sequences
             + models
+            + self.alarms.bytes()
+            + self.routes.bytes()
     }
 }
 

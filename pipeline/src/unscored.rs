@@ -15,6 +15,8 @@ pub enum Unscored {
     InsufficientHistory { rows: usize, needed: usize },
     #[error("the row was revised after the model had gone on from it")]
     SequenceMovedOn,
+    #[error("{feature} is {}: the model is for rows in which it is {}", if *.only { "0" } else { "not 0" }, if *.only { "not 0" } else { "0" })]
+    Regime { feature: String, only: bool },
     #[error("the model gave a value that is not finite")]
     ScoreNotFinite,
 }
@@ -28,6 +30,7 @@ impl Unscored {
             Unscored::TooFewRows { .. } => "too-few-rows",
             Unscored::InsufficientHistory { .. } => "insufficient-history",
             Unscored::SequenceMovedOn => "sequence-moved-on",
+            Unscored::Regime { .. } => "regime",
             Unscored::ScoreNotFinite => "score-not-finite",
         }
     }

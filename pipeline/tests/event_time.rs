@@ -8,145 +8,18 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+mod support;
+
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::path::Path;
 
-use forewarn_pipeline::message::Message;
-use forewarn_pipeline::publish::{
-    Encoder, Output, OutputRecord, Publisher, SetAside, SetAsideRecord,
-};
-use forewarn_pipeline::{Config, Engine, Plan};
+use forewarn_pipeline::engine::Step;
+use forewarn_pipeline::plan::PlannedView;
+use forewarn_pipeline::{Config, Engine};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn config(text: &str) -> Config {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
-    let text = format!(
-        "name = \"p\"\n[source]\ntopic = \"in\"\nevent-time = {{ field = \"t\", unit = \"s\" }}\n{text}\n\
-         [models]\nrepository = \"{}\"\n",
-        models.display()
-    );
-    // Models are served in the text, which stands before their repository.
-    let (text, serve): (Vec<&str>, Vec<&str>) =
-        text.lines().partition(|line| !line.starts_with("serve "));
-    let serve: String = serve
-        .iter()
-        .map(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            let (model, view) = (words.next().unwrap(), words.next().unwrap());
-            format!("[[models.serve]]\nname = \"{model}\"\nview = \"{view}\"\n")
-        })
-        .collect();
-    Config::parse("p.toml", &(text.join("\n") + "\n" + &serve), Path::new(".")).unwrap()
-}
-
-/// Everything that an engine publishes, as text.
-#[derive(Default)]
-struct Published(Vec<(String, Value)>);
-
-impl Publisher for Published {
-    type Error = Infallible;
-
-    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), Infallible> {
-        let topic = match record.output {
-            Output::Prediction { .. } => "prediction",
-            Output::Status => "status",
-            Output::Progress { .. } => "progress",
-        };
-        let mut json: Value = serde_json::from_slice(record.payload).unwrap();
-        let id = record
-            .headers
-            .iter()
-            .find(|(name, _)| *name == "ce_id")
-            .unwrap()
-            .1;
-        json["id"] = id.into();
-        self.0.push((topic.into(), json));
-        Ok(())
-    }
-
-    fn set_aside(&mut self, record: &SetAsideRecord<'_>) -> Result<(), Infallible> {
-        let topic = match record.why {
-            SetAside::Refused(code) => code,
-            SetAside::Late => "late",
-        };
-        let headers: Vec<Value> = record.headers.iter().map(|(k, v)| json!([k, v])).collect();
-        self.0.push((topic.into(), headers.into()));
-        Ok(())
-    }
-}
-
-struct Run<'a> {
-    engine: &'a mut Engine,
-    encoder: Encoder,
-    published: Published,
-}
-
-fn engine(config: &Config) -> Engine {
-    Engine::new(config, Plan::build(config).unwrap())
-}
-
-impl<'a> Run<'a> {
-    /// Begins anew: an engine keeps nothing of a partition that it takes over again.
-    fn new(engine: &'a mut Engine, publish_from: i64) -> Self {
-        engine.assign(0, 0, publish_from, Vec::new());
-        Run {
-            engine,
-            encoder: Encoder::new("p", "in"),
-            published: Published::default(),
-        }
-    }
-
-    /// Takes the records `range` of a log of (asset, JSON).
-    fn step(&mut self, log: &[(String, String)], range: std::ops::Range<usize>) {
-        let messages: Vec<Message<'_>> = range
-            .map(|offset| Message {
-                partition: 0,
-                offset: offset as i64,
-                timestamp: Some(2_000_000_000_000),
-                key: Some(log[offset].0.as_bytes()),
-                payload: Some(log[offset].1.as_bytes()),
-            })
-            .collect();
-        let step = self.engine.step(&messages).unwrap();
-        let Ok(()) = self.encoder.publish(&step, &mut self.published);
-    }
-
-    fn end(&mut self) {
-        let step = self.engine.advance(0, i64::MAX).unwrap();
-        let Ok(()) = self.encoder.publish(&step, &mut self.published);
-    }
-
-    fn sorted(self) -> Vec<(String, String)> {
-        let texts = self
-            .published
-            .0
-            .into_iter()
-            .map(|(topic, json)| (topic, json.to_string()));
-        let mut sorted: Vec<(String, String)> = texts.collect();
-        sorted.sort();
-        sorted
-    }
-}
-
-/// Publishes a log in one go and gives the payloads of a topic.
-fn told(config: &Config, log: &[(&str, Value)], topic: &str) -> Vec<Value> {
-    let log: Vec<(String, String)> = log
-        .iter()
-        .map(|(asset, json)| ((*asset).to_owned(), json.to_string()))
-        .collect();
-    let mut engine = engine(config);
-    let mut run = Run::new(&mut engine, 0);
-    run.step(&log, 0..log.len());
-    run.end();
-    let of_topic = run
-        .published
-        .0
-        .into_iter()
-        .filter(|(name, _)| name == topic);
-    of_topic.map(|(_, json)| json).collect()
-}
+use support::{Run, config, engine, told};
 
 const WIDE: &str = r#"
 [event-time]
@@ -182,10 +55,21 @@ features = ["a", "b - a AS b"]
 [limits]
 evict-after = "200s"
 max-assets-per-partition = 4
+[alarms.low]
+model = "shared"
+below = { warning = -10, critical = -100 }
+of = 2
+within = 4
+clear-at = 20
+[alarms.odd]
+model = "plain"
+above = 0.7
+clear-after = 2
 serve plain over
-serve weighted minute
-serve lstm-window minute
-serve running-sum later
+serve persistence over
+serve weighted minute | group = "shared"; assets = ["asset-0", "asset-3"]
+serve lstm-window minute | group = "shared"; shadow = [{ name = "weighted" }]
+serve running-sum later | canary = { version = 1, share = 0.5 }
 "#;
 
 const SEQUENCES: &str = r#"
@@ -196,7 +80,7 @@ a = { missing = "no-score" }
 b = { missing = { fill = 0.5 } }
 c = { missing = { hold = "5s" } }
 [views.rows]
-features = ["a", "b", "c"]
+features = ["a", "b", "c", "a > 0 AS up"]
 [views.sessions]
 window = { session = "12s" }
 allowed-lateness = "9s"
@@ -208,10 +92,16 @@ features = ["LAST(a) AS a", "MIN(b) AS b"]
 [limits]
 evict-after = "60s"
 max-bytes-per-asset = 700
-serve weighted rows
-serve lstm-step rows
+[alarms.life]
+model = "by-regime"
+below = 0.5
+of = 3
+within = 5
+serve weighted rows | group = "by-regime"; only = ["up"]
+serve lstm-step rows | group = "by-regime"; shadow = [{ name = "lstm-window" }]
 serve plain sessions
 serve running-sum counts
+serve persistence counts
 "#;
 
 const NARROW: &str = r#"
@@ -232,7 +122,10 @@ features = ["a", "b", "stuck"]
 [views.w]
 window = { tumbling = "15s" }
 features = ["AVG(a) AS a", "COUNT(b) AS b"]
-serve weighted rows
+[alarms.far]
+model = "plain"
+above = { warning = 0.5, critical = 2 }
+serve weighted rows | unless = ["stuck"]
 serve plain w
 "#;
 
@@ -273,6 +166,34 @@ fn log(readings: &[Reading], narrow: bool) -> Vec<(String, String)> {
         (format!("asset-{asset}"), json.to_string())
     };
     readings.iter().map(&mut line).collect()
+}
+
+/// The rows of a view: asset, second, the first two values.
+fn rows(
+    config: &Config,
+    log: &[(&str, Value)],
+    view: &str,
+) -> Vec<(String, i64, [Option<f64>; 2])> {
+    let log: Vec<(String, String)> = log
+        .iter()
+        .map(|(asset, json)| ((*asset).to_owned(), json.to_string()))
+        .collect();
+    let mut engine = engine(config);
+    let mut told = Vec::new();
+    let mut take = |step: &Step<'_>| {
+        let named = |planned: &PlannedView| planned.view.name() == view;
+        let rows = &step.views[step.plan.views.iter().position(named).unwrap()];
+        for (row, head) in rows.heads.iter().enumerate() {
+            let value =
+                |column: usize| Some(rows.columns[column][row]).filter(|value| !value.is_nan());
+            let asset = step.asset(head.slot, head.asset).to_owned();
+            told.push((asset, head.event_at / 1_000_000, [value(0), value(1)]));
+        }
+    };
+    engine.assign(0, 0, 0, Vec::new());
+    take(&engine.step(&support::messages(&log, 0..log.len())).unwrap());
+    take(&engine.advance(0, i64::MAX).unwrap());
+    told
 }
 
 thread_local! {
@@ -350,17 +271,8 @@ proptest! {
                 (["x", "y", "z"][*asset], json!({"t": at, "tag": tag, "v": value}))
             })
             .collect();
-        // The view `w` with one row per window is not looked at: the rows themselves are, by their inputs.
-        let mut told: Vec<(String, i64, bool)> = told(&config, &log, "prediction")
-            .iter()
-            .filter(|json| json["aligned"] == true)
-            .map(|json| {
-                let at = forewarn_pipeline::prediction::EventTimestamp::parse(json["event_time"].as_str().unwrap());
-                let scored = json["unscored"].is_null();
-                (json["asset"].as_str().unwrap().to_owned(), at.unwrap().0 / 1_000_000, scored)
-            })
-            .collect();
-        told.sort();
+        let mut told = rows(&config, &log, "rows");
+        told.sort_by(|a, b| a.partial_cmp(b).unwrap());
 
         let mut expected = Vec::new();
         let last = all.iter().map(|reading| reading.1).max().unwrap();
@@ -375,14 +287,13 @@ proptest! {
                 } else {
                     at % every == 0
                 };
-                if due && (of(0, at).is_some() || of(1, at).is_some()) {
-                    // b is filled where it is missing? Not where a message carries one signal.
-                    let complete = of(0, at).is_some() && of(1, at).is_some();
-                    expected.push((name.to_owned(), at, complete));
+                let carried = [of(0, at), of(1, at)].map(|r| r.map(|r| r.3));
+                if due && carried.iter().any(Option::is_some) {
+                    expected.push((name.to_owned(), at, carried));
                 }
             }
         }
-        expected.sort();
+        expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
         prop_assert_eq!(told, expected);
     }
 }

@@ -90,6 +90,10 @@ impl Running {
         )
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.0.try_wait().expect("own child").is_none()
     }
@@ -157,7 +161,8 @@ impl Pipeline {
         let text = format!(
             "name = \"{name}\"\n[kafka]\nbrokers = \"{brokers}\"\n[source]\ntopic = \"{topic}\"\n{source}\n\
              [sink]\npredictions = \"{predictions}\"\ndead-letters = \"{dead_letters}\"\n\
-             late = \"{name}-late\"\nstatus = \"{name}-status\"\n{toml}\n"
+             late = \"{name}-late\"\nstatus = \"{name}-status\"\nalarms = \"{name}-alarms\"\n\
+             shadow = \"{name}-shadow\"\n{toml}\n"
         );
         std::fs::write(&config, text).expect("written");
         Pipeline {

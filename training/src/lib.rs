@@ -7,6 +7,8 @@
 //!     |  readings as JSON, truth
 //!     v
 //!   evaluate  rmse, PHM08 score, precision and recall, recall per fault mode
+//!
+//!   calibrate the threshold that raises no more alarms than an operator bears
 //! ```
 //!
 //! [`dataset`] holds what the data sets share: signals, where files are found, reading errors.
@@ -17,6 +19,7 @@
 //! Invariant: everything but the `load*` functions is pure; nothing reads a clock, the environment
 //! or Kafka, and nothing prints.
 
+pub mod calibrate;
 pub mod cars;
 pub mod cmapss;
 pub mod dataset;

@@ -53,15 +53,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
             );
             reader.problem(&format!("{path}.view"), message);
         }
-        if config.models.serve[..i]
-            .iter()
-            .any(|other| other.name == served.name)
-        {
-            reader.problem(
-                &format!("{path}.name"),
-                format!("{} is served twice", served.name),
-            );
-        }
+        check_served(config, i, reader);
     }
     for (name, view) in &config.views {
         if view.features.is_empty() {
@@ -73,15 +65,46 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     }
 }
 
+fn check_served(config: &Config, entry: usize, reader: &mut Reader) {
+    let path = format!("models.serve[{entry}]");
+    let (before, served) = (&config.models.serve[..entry], &config.models.serve[entry]);
+    if before.iter().any(|other| other.name == served.name) {
+        let message = format!(
+            "{} is served twice: its results could not be told apart; give one entry all `assets`",
+            served.name
+        );
+        reader.problem(&format!("{path}.name"), message);
+    }
+    if let Some(canary) = &served.canary
+        && !(canary.share > 0.0 && canary.share <= 1.0)
+    {
+        let message = format!("must be above 0 and at most 1, not {}", canary.share);
+        reader.problem(&format!("{path}.canary.share"), message);
+    }
+    for (i, challenger) in served.shadow.iter().enumerate() {
+        let name = challenger.name.as_ref().unwrap_or(&served.name);
+        if served.shadow[..i].contains(challenger) {
+            reader.problem(
+                &format!("{path}.shadow[{i}]"),
+                format!("{name} is there twice"),
+            );
+        }
+    }
+}
+
 fn check_topics(config: &Config, reader: &mut Reader) {
     let progress = config.progress_topic();
+    let models = config.models_topic();
     let topics = [
         ("source.topic", &config.source.topic),
         ("sink.predictions", &config.sink.predictions),
         ("sink.dead-letters", &config.sink.dead_letters),
         ("sink.late", &config.sink.late),
         ("sink.status", &config.sink.status),
+        ("sink.alarms", &config.sink.alarms),
+        ("sink.shadow", &config.sink.shadow),
         ("sink.progress", &progress),
+        ("sink.models", &models),
     ];
     for (i, (path, topic)) in topics.iter().enumerate() {
         if topic.is_empty() && i > 0 {

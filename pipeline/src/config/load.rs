@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -13,9 +14,10 @@ use super::check::check;
 use super::lines::{Lines, join, line_at, signal_order};
 use super::problem::Problems;
 use super::sections::{
-    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Service, Sink, Source, StatusConfig,
-    View,
+    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Reload, Service, Sink, Source,
+    StatusConfig, View,
 };
+use super::serving::AlarmConfig;
 use crate::signal::{MissingPolicy, Signal, SignalConfig};
 
 /// A checked configuration.
@@ -34,6 +36,9 @@ pub struct Config {
     pub limits: Limits,
     pub views: BTreeMap<String, View>,
     pub models: Models,
+    /// Patterns of asset names by the name of their class.
+    pub classes: BTreeMap<String, Vec<String>>,
+    pub alarms: BTreeMap<String, AlarmConfig>,
     pub sink: Sink,
     pub delivery: Delivery,
     pub service: Service,
@@ -91,10 +96,12 @@ impl Config {
             signals: reader.signals(),
             event_time: reader.section("event-time", false),
             align: reader.optional("align"),
-            statuses: reader.statuses(),
+            statuses: reader.named("status"),
             limits: reader.section("limits", false),
             views: reader.views(),
             models: reader.models(base),
+            classes: reader.named("classes"),
+            alarms: reader.named("alarms"),
             sink: reader.section("sink", false),
             delivery: reader.section("delivery", false),
             service: reader.section("service", false),
@@ -124,6 +131,12 @@ impl Config {
     pub fn progress_topic(&self) -> String {
         let default = || format!("{}-progress", self.name);
         self.sink.progress.clone().unwrap_or_else(default)
+    }
+
+    /// Topic of what happens to the models of a running service.
+    pub fn models_topic(&self) -> String {
+        let default = || format!("{}-models", self.name);
+        self.sink.models.clone().unwrap_or_else(default)
     }
 
     /// The line of a key path, where it is in the file.
@@ -200,16 +213,17 @@ impl Reader {
         self.read(key, value)
     }
 
-    fn statuses(&mut self) -> BTreeMap<String, StatusConfig> {
-        let table = match self.root.remove("status") {
+    /// A table of named things, which may be left out.
+    fn named<T: DeserializeOwned>(&mut self, key: &str) -> BTreeMap<String, T> {
+        let table = match self.root.remove(key) {
             Some(Value::Table(table)) => table,
             Some(_) => {
-                self.problem("status", "must be a table");
+                self.problem(key, "must be a table");
                 return BTreeMap::new();
             }
             None => return BTreeMap::new(),
         };
-        self.entries("status", table)
+        self.entries(key, table)
     }
 
     /// The entries of a table of named things.
@@ -270,6 +284,10 @@ impl Reader {
             repository: PathBuf::new(),
             runtime: None,
             serve: Vec::new(),
+            reload: Reload::None,
+            reload_every: Duration::ZERO,
+            trial_results: 0,
+            max_row_time: Duration::ZERO,
         };
         let Some(table) = self.table(
             "models",
@@ -311,7 +329,7 @@ impl Reader {
 
     fn unknown_sections(&mut self) {
         for key in std::mem::take(&mut self.root).keys() {
-            let known = "name, kafka, source, signals, event-time, align, status, views, models, limits, sink, \
+            let known = "name, kafka, source, signals, event-time, align, status, views, models, classes, alarms, limits, sink, \
                          delivery, service";
             self.problem(key, format!("is not known here; known are {known}"));
         }

@@ -13,11 +13,13 @@ mod lines;
 mod load;
 mod problem;
 mod sections;
+mod serving;
 
 pub use load::Config;
 pub use problem::{Problem, Problems};
 pub use sections::{
     Align, AssetSource, Clock, Delivery, Duplicates, EventTime, EventTimeConfig, Format, Guarantee,
-    IdleTimeout, Kafka, Limits, Models, Narrow, ServedModel, Service, Sink, Source, Start,
-    StatusConfig, TimeUnit, View, Window,
+    IdleTimeout, Kafka, Limits, Models, Narrow, Reload, Service, Sink, Source, Start, StatusConfig,
+    TimeUnit, View, Window,
 };
+pub use serving::{AlarmConfig, Canary, Challenger, Levels, ServedModel, Watch};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::serving::ServedModel;
+
 /// `[kafka]`: how to reach the cluster.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -357,20 +359,45 @@ pub struct Models {
     /// `.forewarn/lib/` in the working directory or above it.
     #[serde(default)]
     pub runtime: Option<PathBuf>,
-    /// The models that score every reading.
+    /// The models that score.
     pub serve: Vec<ServedModel>,
+    /// Whether a running service takes new versions over: `none`; `poll`, looking at the repository every
+    /// `reload-every`; or `explicit`, when it gets SIGHUP. Entries with a `version` of their own keep it.
+    /// Default: none.
+    #[serde(default)]
+    pub reload: Reload,
+    /// How often the repository is looked at with `reload = "poll"`. Default: 5 s.
+    #[serde(default = "five_seconds", with = "humantime_serde")]
+    pub reload_every: Duration,
+    /// A version that was swapped in is on trial for this many results: when more than 1 % of them are not
+    /// finite, when it fails, or when it takes longer than `max-row-time`, the version before it serves again,
+    /// and what was not committed is scored by that one. Default: 10,000.
+    #[serde(default = "ten_thousand")]
+    pub trial_results: u64,
+    /// Longest mean time per result during the trial. Default: 5 ms.
+    #[serde(default = "five_millis", with = "humantime_serde")]
+    pub max_row_time: Duration,
 }
 
-/// `[[models.serve]]`: one model on one view.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ServedModel {
-    pub name: String,
-    /// Default: the highest version in the repository.
-    #[serde(default)]
-    pub version: Option<u32>,
-    /// The feature view that gives its input.
-    pub view: String,
+fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn five_millis() -> Duration {
+    Duration::from_millis(5)
+}
+
+fn ten_thousand() -> u64 {
+    10_000
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reload {
+    #[default]
+    None,
+    Poll,
+    Explicit,
 }
 
 /// `[sink]`: where outputs go.
@@ -385,9 +412,16 @@ pub struct Sink {
     pub late: String,
     /// Topic for changes of `[status]`. Default: `status`.
     pub status: String,
+    /// Topic for alarms. Default: `alarms`.
+    pub alarms: String,
+    /// Topic for the results of challengers. Default: `shadow`.
+    pub shadow: String,
     /// Topic for advances of the watermark in quiet partitions; it needs as many partitions as the input.
     /// Default: the pipeline's name with `-progress`.
     pub progress: Option<String>,
+    /// Topic for what happens to the models of a running service: which version serves from which record on,
+    /// who promoted it and why. Default: the pipeline's name with `-models`.
+    pub models: Option<String>,
 }
 
 impl Default for Sink {
@@ -397,7 +431,10 @@ impl Default for Sink {
             dead_letters: "dead-letters".into(),
             late: "late-readings".into(),
             status: "status".into(),
+            alarms: "alarms".into(),
+            shadow: "shadow".into(),
             progress: None,
+            models: None,
         }
     }
 }

@@ -11,20 +11,25 @@
 //! | file | holds |
 //! |---|---|
 //! | `stages.rs` | order, alignment, conditions, views, windows |
-//! | `scoring.rs` | sequences, recurrent state, batches of inputs |
+//! | `scoring.rs` | which model scores a row, sequences, recurrent state, batches of inputs |
+//! | `alarming.rs` | the results of each asset, judged for alarms |
 //! | `step.rs` | the result of a step |
+//! | `swap.rs` | another version of a model, between two steps |
 //!
 //! Invariants:
 //! - outputs are a function of a partition's records and marks: the same wherever the batches are cut, live,
 //!   in a replay or from a file;
-//! - every row of a view gets one result from each of its models: a verdict, or the reason why there is none.
-//!   Only a row between two scores of a sequence with a step has none;
+//! - every row of a view gets one result from each group of models that takes its asset: a verdict, or the
+//!   reason why there is none. Only a row between two scores of a sequence with a step has none;
+//! - a challenger changes nothing but its own results;
 //! - a record below a partition's `next_offset` changes nothing; what became due before `publish_from`
 //!   changes state and causes no output.
 
+mod alarming;
 mod scoring;
 mod stages;
 mod step;
+mod swap;
 
 use forewarn_models::scorer::ScoreError;
 use polars::prelude::DataFrame;
@@ -34,12 +39,14 @@ use crate::config::{Config, Limits};
 use crate::decode::{Decoded, JsonDecoder, TableDecoder, TableError};
 use crate::feature::FeatureError;
 use crate::message::Message;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedModel};
 use crate::state::{PartitionState, Partitions};
 use crate::watermark::{Mark, Watermark};
 
 pub use step::{Late, ModelOutput, Scored, Step};
+pub use swap::Swapped;
 
+use alarming::Alarming;
 use scoring::Scoring;
 use stages::Stages;
 
@@ -58,9 +65,10 @@ pub struct Engine {
     partitions: Partitions,
     stages: Stages,
     scoring: Scoring,
+    alarming: Alarming,
 }
 
-/// Why a step failed; the engine must not be used further without new state.
+/// Why a step failed: the partitions must be assigned anew before the next one.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error(transparent)]
@@ -106,12 +114,19 @@ impl Engine {
             partitions: Partitions::default(),
             stages: Stages::new(&plan, config),
             scoring: Scoring::new(&plan),
+            alarming: Alarming::new(&plan),
             plan,
         }
     }
 
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Challengers that failed and are left out: place in the plan, model, reason.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, &PlannedModel, &str)> {
+        let failed = self.scoring.failed();
+        failed.map(|(place, reason)| (place, &self.plan.models[place], reason))
     }
 
     /// Takes a partition over with empty state. Records from `start` on build it up, `marks` coming back at
@@ -212,10 +227,12 @@ impl Engine {
             state.assets.begin_batch();
             if stateless {
                 state.assets.clear();
+                state.routes.clear();
             }
         }
         self.stages.begin();
         self.scoring.begin();
+        self.alarming.begin();
     }
 
     /// Takes what was decoded through the stages, and evicts what is due.
@@ -227,6 +244,12 @@ impl Engine {
             self.stages.views(),
             &fresh,
         )?;
+        self.alarming.run(
+            &self.plan,
+            &mut self.partitions,
+            self.stages.views(),
+            self.scoring.outputs(),
+        );
         if let Some(after) = self.limits.evict_after {
             for slot in self.partitions.slots() {
                 self.evict(slot, micros(after));
@@ -247,6 +270,7 @@ impl Engine {
         for asset in state.assets.evict(at.saturating_sub(after)) {
             self.stages.forget(&self.plan, state, asset);
             self.scoring.forget(&self.plan, state, asset);
+            self.alarming.forget(&self.plan, state, slot, asset);
         }
     }
 
@@ -261,6 +285,7 @@ impl Engine {
             refused: &self.stages.refused,
             late: &self.stages.late,
             changes: &self.stages.changes,
+            alarms: &self.alarming.changes,
             readings: self.stages.readings,
             ignored: self.stages.ignored,
             duplicates: self.stages.duplicates,

@@ -10,7 +10,8 @@ use hashbrown::HashSet;
 use super::EngineError;
 use super::step::ModelOutput;
 use crate::clocks::micros;
-use crate::plan::{Plan, PlannedModel, PlannedView};
+use crate::plan::{Plan, PlannedModel, PlannedView, Role};
+use crate::routing::Routes;
 use crate::rows::{Head, Rows};
 use crate::sequence::{Put, Sequences, Wanted};
 use crate::state::{ModelState, PartitionState, Partitions};
@@ -28,6 +29,8 @@ pub(super) struct Scoring {
     pending: Vec<Pending>,
     outputs: Vec<ModelOutput>,
     row: Vec<f32>,
+    /// Why a challenger is left out from now on, by model.
+    failed: Vec<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +59,7 @@ impl Scoring {
             pending: (0..models).map(|_| Pending::default()).collect(),
             outputs: (0..models).map(|_| ModelOutput::default()).collect(),
             row: Vec::new(),
+            failed: vec![None; models],
         }
     }
 
@@ -66,6 +70,7 @@ impl Scoring {
         });
         state.sequences = sequences.collect();
         state.models = plan.models.iter().map(|_| ModelState::default()).collect();
+        state.routes = Routes::new(plan.groups.len());
     }
 
     pub fn forget(&self, plan: &Plan, state: &mut PartitionState, asset: u32) {
@@ -75,9 +80,12 @@ impl Scoring {
         for (model, planned) in state.models.iter_mut().zip(&plan.models) {
             model.forget(asset, planned.model.state_len());
         }
+        state.routes.forget(asset);
     }
 
+    /// A new batch begins. What a step that failed left waiting is dropped: its state is forgotten too.
     pub fn begin(&mut self) {
+        self.pending.iter_mut().for_each(Pending::clear);
         for output in &mut self.outputs {
             output.rows.clear();
             output.verdicts.clear();
@@ -89,6 +97,17 @@ impl Scoring {
         &self.outputs
     }
 
+    /// Challengers that failed, as places in the plan, with the reason.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, &str)> {
+        let failed = self.failed.iter().enumerate();
+        failed.filter_map(|(model, reason)| Some((model, reason.as_deref()?)))
+    }
+
+    /// A challenger that failed is another version now.
+    pub fn admit_again(&mut self, model: usize) {
+        self.failed[model] = None;
+    }
+
     /// Scores the rows of each view from its place in `begins` on.
     pub fn run(
         &mut self,
@@ -98,7 +117,7 @@ impl Scoring {
         begins: &[usize],
     ) -> Result<(), EngineError> {
         for view in 0..plan.views.len() {
-            if plan.views[view].models.is_empty() {
+            if plan.views[view].groups.is_empty() {
                 continue;
             }
             let rows = &views[view];
@@ -109,10 +128,9 @@ impl Scoring {
                 }
                 self.row(plan, partitions, (view, row), rows)?;
             }
-            for at in 0..plan.views[view].models.len() {
-                let model = plan.views[view].models[at];
-                self.score(plan, partitions, model)?;
-            }
+        }
+        for model in 0..plan.models.len() {
+            self.score(plan, partitions, model)?;
         }
         Ok(())
     }
@@ -144,20 +162,109 @@ impl Scoring {
             values: &values,
             put,
         };
-        for at in 0..plan.views[view].models.len() {
-            let model = plan.views[view].models[at];
-            let told = match &reason {
-                Some(reason) => Err(reason.clone()),
-                None => self.gather(plan, partitions, (view, model), &row)?,
+        for at in 0..plan.views[view].groups.len() {
+            let group = plan.views[view].groups[at];
+            let route = self.route(plan, partitions, (group, rows, index), reason.is_some());
+            let Some((model, closed)) = route else {
+                continue;
             };
-            if let (Err(reason), true) = (told, head.publish) {
-                self.outputs[model].unscored.push((row.index, reason));
-            }
-            if self.pending[model].rows.len() == SCORE_ROWS {
-                self.score(plan, partitions, model)?;
+            let reason = reason.as_ref().or(closed.as_ref());
+            self.enter(plan, partitions, model, &row, reason)?;
+            for at in 0..plan.models[model].challengers.len() {
+                let challenger = plan.models[model].challengers[at];
+                self.enter(plan, partitions, challenger, &row, reason)?;
             }
         }
         self.row = values;
+        Ok(())
+    }
+
+    /// The model of a group that scores a row, and why it does not if no entry may; `None`: the group is not for
+    /// this asset. Of a row that is `unscorable` the gates are not asked.
+    fn route(
+        &mut self,
+        plan: &Plan,
+        partitions: &mut Partitions,
+        (group, rows, row): (usize, &Rows, usize),
+        unscorable: bool,
+    ) -> Option<(usize, Option<Unscored>)> {
+        let (planned, head) = (&plan.groups[group], &rows.heads[row]);
+        let state = partitions.state(head.slot);
+        let PartitionState {
+            routes,
+            assets,
+            models,
+            ..
+        } = state;
+        let takes = |member: &usize| {
+            plan.models[*member]
+                .selection
+                .takes(assets.name(head.asset))
+        };
+        let first = if planned.undivided {
+            0
+        } else {
+            routes.first(head.asset, group, || planned.members.iter().position(takes))?
+        };
+        if !planned.gated || unscorable {
+            return Some((planned.members[first], None));
+        }
+        let (mut chosen, mut closed) = (None, None);
+        for member in planned.members[first..].iter().copied() {
+            if !takes(&member) {
+                continue;
+            }
+            let gates = &plan.models[member].gates;
+            let gate = gates.iter().find(|gate| !gate.is_open(rows, row));
+            if gate.is_none() && chosen.is_none() {
+                chosen = Some(member);
+                continue;
+            }
+            closed = closed.or(gate.map(|gate| (member, gate)));
+            if !head.is_provisional() {
+                // What comes after rows that it did not see is not a continuation of what came before.
+                let challengers = plan.models[member].challengers.iter().copied();
+                for model in challengers.chain([member]) {
+                    models[model].forget(head.asset, plan.models[model].model.state_len());
+                    self.pending[model].disown((head.slot, head.asset));
+                }
+            }
+        }
+        match (chosen, closed) {
+            (Some(model), _) => Some((model, None)),
+            (None, Some((model, gate))) => {
+                let reason = Unscored::Regime {
+                    feature: gate.name.clone(),
+                    only: gate.only,
+                };
+                Some((model, Some(reason)))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Hands a row to a model, or says why it is not scored.
+    fn enter(
+        &mut self,
+        plan: &mut Plan,
+        partitions: &mut Partitions,
+        model: usize,
+        row: &Row<'_>,
+        reason: Option<&Unscored>,
+    ) -> Result<(), EngineError> {
+        if self.failed[model].is_some() {
+            return Ok(());
+        }
+        let told = match reason {
+            Some(reason) => Err(reason.clone()),
+            None => self.gather(plan, partitions, model, row)?,
+        };
+        if let (Err(reason), true) = (told, row.head.publish) {
+            self.outputs[model].unscored.push((row.index, reason));
+        }
+        if self.pending[model].rows.len() == SCORE_ROWS {
+            self.score(plan, partitions, model)?;
+        }
         Ok(())
     }
 
@@ -166,7 +273,7 @@ impl Scoring {
         &mut self,
         plan: &mut Plan,
         partitions: &mut Partitions,
-        (view, model): (usize, usize),
+        model: usize,
         row: &Row<'_>,
     ) -> Result<Result<(), Unscored>, EngineError> {
         let owner = (row.head.slot, row.head.asset);
@@ -175,15 +282,16 @@ impl Scoring {
         }
         let (planned, pending) = (&plan.models[model], &mut self.pending[model]);
         let state = partitions.state(row.head.slot);
-        let (sequences, memory) = (&state.sequences[view], &mut state.models[model]);
+        let (sequences, memory) = (&state.sequences[planned.view], &mut state.models[model]);
+        let wanted = row.head.publish || plan.groups[planned.group].watched;
         let contract = &planned.model.contract;
         let told = match (contract.gathered(), sequences) {
             (Some(sequence), Some(sequences)) => {
-                pending.sequence(planned, sequence, sequences, memory, row)
+                pending.sequence((planned, sequence, wanted), sequences, memory, row)
             }
             _ if contract.is_recurrent() => pending.recurrent(planned, memory, row),
             _ => {
-                if row.head.publish {
+                if wanted {
                     planned.columns.take(row.values, &mut pending.input);
                     pending.rows.push(row.index);
                 }
@@ -204,10 +312,19 @@ impl Scoring {
         if pending.rows.is_empty() {
             return Ok(());
         }
-        let scored = &mut plan.models[model].model;
-        pending.run(scored, &mut output.verdicts)?;
+        let planned = &mut plan.models[model];
+        if let Err(error) = pending.run(&mut planned.model, &mut output.verdicts) {
+            if planned.role != Role::Challenger {
+                return Err(error);
+            }
+            // It must not disturb those that serve.
+            *output = ModelOutput::default();
+            *pending = Pending::default();
+            self.failed[model] = Some(error.to_string());
+            return Ok(());
+        }
+        let width = planned.model.state_len();
         output.rows.append(&mut pending.rows);
-        let width = scored.state_len();
         for (owner, values) in pending
             .owners
             .drain(..)
@@ -218,19 +335,24 @@ impl Scoring {
                 kept[asset as usize * width..][..width].copy_from_slice(values);
             }
         }
-        pending.input.clear();
-        pending.states.clear();
-        pending.waiting.clear();
+        pending.clear();
         Ok(())
     }
 }
 
 impl Pending {
+    fn clear(&mut self) {
+        self.input.clear();
+        self.rows.clear();
+        self.states.clear();
+        self.owners.clear();
+        self.waiting.clear();
+    }
+
     /// A model over the last L rows, or a forecast with the row that it is compared with.
     fn sequence(
         &mut self,
-        planned: &PlannedModel,
-        sequence: Sequence,
+        (planned, sequence, wanted): (&PlannedModel, Sequence, bool),
         sequences: &Sequences,
         memory: &mut ModelState,
         row: &Row<'_>,
@@ -265,7 +387,7 @@ impl Pending {
             });
         }
         let is_new = age == 0 && !replaced;
-        if !row.head.publish || (is_new && !(most - min_rows).is_multiple_of(step)) {
+        if !wanted || (is_new && !(most - min_rows).is_multiple_of(step)) {
             return Ok(());
         }
         let wanted = Wanted {
@@ -350,6 +472,16 @@ impl Pending {
         self.owners.push(Some(owner));
         self.waiting.insert(owner);
         Ok(())
+    }
+
+    /// What a waiting row of the asset leaves is not kept.
+    fn disown(&mut self, owner: (u32, u32)) {
+        if self.waiting.remove(&owner) {
+            let owners = self.owners.iter_mut();
+            owners
+                .filter(|kept| **kept == Some(owner))
+                .for_each(|kept| *kept = None);
+        }
     }
 
     fn run(&mut self, model: &mut Model, verdicts: &mut Verdicts) -> Result<(), EngineError> {

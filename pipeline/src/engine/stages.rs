@@ -7,7 +7,7 @@ use super::step::Late;
 use crate::align::AlignState;
 use crate::clocks::micros;
 use crate::conditions::{Order, StatusChange};
-use crate::config::{Config, Duplicates, Limits};
+use crate::config::{Config, Limits};
 use crate::decode::Decoded;
 use crate::feature::FeatureError;
 use crate::plan::{Plan, PlannedView};
@@ -25,7 +25,6 @@ pub(super) struct Stages {
     signals: usize,
     /// Nothing ever waits: the watermark is at the latest reading.
     immediate: bool,
-    unique: bool,
     arrived: Rows,
     released: Rows,
     aligned: Rows,
@@ -48,7 +47,6 @@ impl Stages {
         Stages {
             signals,
             immediate: micros(config.event_time.out_of_orderness) == 0,
-            unique: config.event_time.duplicates == Duplicates::Drop,
             arrived: Rows::new(columns),
             released: Rows::new(columns),
             aligned: Rows::new(columns),
@@ -78,7 +76,7 @@ impl Stages {
         let windows = plan.views.iter().map(|view| {
             let spec = view.window.clone()?;
             // Rows of a window are never two at one instant: a second one is a revision.
-            let unique = self.unique || view.from.is_some();
+            let unique = plan.conditions.unique || view.from.is_some();
             let most = limits.max_bytes_per_asset;
             Some(WindowState::new(spec, view.kept.len(), unique, most))
         });
@@ -101,6 +99,8 @@ impl Stages {
 
     /// A new batch begins.
     pub fn begin(&mut self) {
+        self.arrived.clear();
+        self.gathered.iter_mut().for_each(Gathered::clear);
         self.views.iter_mut().for_each(Rows::clear);
         self.refused.clear();
         self.late.clear();
@@ -138,7 +138,7 @@ impl Stages {
                 );
             }
         }
-        if plan.has_state() {
+        if plan.has_order() {
             self.release(partitions);
             self.align(plan, partitions);
             self.condition(plan, partitions);
@@ -224,7 +224,6 @@ impl Stages {
             signals,
             ..
         } = self;
-        let begun = changes.len();
         orders.clear();
         for row in 0..rows.len() {
             let head = rows.heads[row];
@@ -246,14 +245,7 @@ impl Stages {
             let due = (watermark.at(), true);
             conditions.advance(&plan.conditions, slot, watermark, due, changes);
         }
-        let mut place = begun;
-        for at in begun..changes.len() {
-            if changes[at].publish {
-                changes.swap(place, at);
-                place += 1;
-            }
-        }
-        changes.truncate(place);
+        changes.retain(|change| change.publish);
         if orders.contains(&Order::Duplicate) {
             let kept: Vec<bool> = orders
                 .iter()

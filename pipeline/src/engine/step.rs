@@ -2,9 +2,10 @@
 
 use forewarn_models::{Verdict, Verdicts};
 
+use crate::alarms::AlarmChange;
 use crate::conditions::StatusChange;
 use crate::message::MessageIndex;
-use crate::plan::{Plan, PlannedModel};
+use crate::plan::{Plan, PlannedModel, Role};
 use crate::refusal::Refused;
 use crate::rows::{Head, Rows, Superseded};
 use crate::state::Partitions;
@@ -22,6 +23,7 @@ pub struct Step<'a> {
     /// In the order of their records; one entry per view that a reading came too late for.
     pub late: &'a [Late],
     pub changes: &'a [StatusChange],
+    pub alarms: &'a [AlarmChange],
     /// Accepted readings.
     pub readings: u64,
     /// Narrow messages whose signal is not declared.
@@ -79,10 +81,20 @@ impl<'a> Step<'a> {
         self.partitions.at(slot).partition
     }
 
-    /// All results that are to be published: each model's verdicts in the order of the rows, then the rows
-    /// without one.
+    /// All results that are to be published, but those of challengers: each model's verdicts in the order of
+    /// the rows, then the rows without one.
     pub fn results(&self) -> impl Iterator<Item = Scored<'a>> {
+        self.results_of(|role| role != Role::Challenger)
+    }
+
+    /// Results of challengers.
+    pub fn shadow_results(&self) -> impl Iterator<Item = Scored<'a>> {
+        self.results_of(|role| role == Role::Challenger)
+    }
+
+    fn results_of(&self, wanted: impl Fn(Role) -> bool) -> impl Iterator<Item = Scored<'a>> {
         let models = self.plan.models.iter().zip(self.outputs);
+        let models = models.filter(move |(model, _)| wanted(model.role));
         let views = self.views;
         let all = models.flat_map(move |(model, output)| {
             let verdicts = output.rows.iter().enumerate().map(|(i, row)| {

@@ -23,8 +23,10 @@ pub mod reader;
 pub mod replay;
 mod sink;
 mod source;
+mod swapping;
 pub mod topics;
 mod worker;
 
 pub use sink::{Counts, SinkError};
+pub use swapping::Links;
 pub use worker::{Worker, WorkerError};

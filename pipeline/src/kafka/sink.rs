@@ -19,6 +19,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::client;
 use super::deliveries::{Deliveries, Failed};
+use crate::alarms::AlarmEvent;
 use crate::config::{Config, Guarantee};
 use crate::engine::Disposition;
 use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
@@ -103,6 +104,9 @@ struct Topics {
     dead_letters: String,
     late: String,
     status: String,
+    alarms: String,
+    shadow: String,
+    models: String,
     progress: String,
 }
 
@@ -128,6 +132,9 @@ impl Sink {
                 dead_letters: config.sink.dead_letters.clone(),
                 late: config.sink.late.clone(),
                 status: config.sink.status.clone(),
+                alarms: config.sink.alarms.clone(),
+                shadow: config.sink.shadow.clone(),
+                models: config.models_topic(),
                 progress: config.progress_topic(),
             }),
             in_transaction: false,
@@ -278,6 +285,9 @@ pub struct Counts {
     pub anomalous: u64,
     pub late: u64,
     pub status_changes: u64,
+    pub shadow: u64,
+    pub alarms_raised: u64,
+    pub alarms_cleared: u64,
     pub unscored: Vec<&'static str>,
     pub refused: Vec<&'static str>,
 }
@@ -301,6 +311,16 @@ impl Publisher for BatchPublisher<'_, '_> {
                 self.counts.status_changes += 1;
                 (&topics.status, None)
             }
+            Output::Shadow => {
+                self.counts.shadow += 1;
+                (&topics.shadow, None)
+            }
+            Output::Alarm(event) => {
+                self.counts.alarms_raised += u64::from(event == AlarmEvent::Raised);
+                self.counts.alarms_cleared += u64::from(event == AlarmEvent::Cleared);
+                (&topics.alarms, None)
+            }
+            Output::Model => (&topics.models, None),
             Output::Progress { partition } => (&topics.progress, Some(partition)),
         };
         let headers = OwnedHeaders::new_with_capacity(record.headers.len());

@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{self, Role};
-use crate::config::{Config, Kafka};
+use crate::config::{Config, Kafka, Reload};
 use crate::plan::Plan;
 
 /// How long a broker may take to answer the first question.
@@ -75,11 +75,21 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
     let mut present = list(kafka)?;
     let inputs = ensure(kafka, &mut present, &config.source.topic, create, &[])?;
     let mut outputs = vec![&sink.predictions, &sink.dead_letters];
-    if plan.has_state() {
+    if plan.has_order() {
         outputs.push(&sink.late);
     }
     if !plan.conditions.statuses.is_empty() {
         outputs.push(&sink.status);
+    }
+    if !plan.alarms.is_empty() {
+        outputs.push(&sink.alarms);
+    }
+    if plan.has_challengers() {
+        outputs.push(&sink.shadow);
+    }
+    let models = config.models_topic();
+    if config.models.reload != Reload::None {
+        outputs.push(&models);
     }
     for topic in outputs {
         ensure(kafka, &mut present, topic, create, &[])?;

@@ -16,7 +16,7 @@
 //! publishing, and the marks of quiet times among its records; a pipeline in which nothing depends on earlier
 //! readings has nothing to rebuild.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,11 +24,13 @@ use rdkafka::Offset;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
+use super::client;
 use super::idle::Quiet;
 use super::progress;
 use super::replay::borrow;
 use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
 use super::source::{Rebalance, Resume, Source};
+use super::swapping::{Links, Swapping};
 use crate::clocks::micros;
 use crate::config::Config;
 use crate::engine::{Disposition, Engine, EngineError};
@@ -37,6 +39,7 @@ use crate::metrics::{Inputs, Metrics};
 use crate::plan::Plan;
 use crate::publish::Encoder;
 use crate::service::Shutdown;
+use crate::swap::TrialRules;
 use crate::watermark::Mark;
 
 /// Longest wait for a message: how soon a shutdown is noticed on a quiet topic.
@@ -53,6 +56,8 @@ pub enum WorkerError {
     Consumer(#[from] KafkaError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("the version on trial is rolled back: {0}")]
+    Trial(String),
 }
 
 impl WorkerError {
@@ -61,25 +66,29 @@ impl WorkerError {
             WorkerError::Sink(error) => error.disposition(),
             WorkerError::Consumer(error) => kafka_disposition(error),
             WorkerError::Engine(error) => error.disposition(),
+            WorkerError::Trial(_) => Disposition::Retry,
         }
     }
 }
 
 /// One worker of a pipeline.
 pub struct Worker {
-    config: Arc<Config>,
-    engine: Engine,
+    pub(super) config: Arc<Config>,
+    pub(super) engine: Engine,
     encoder: Encoder,
     source: Source,
     sink: Sink,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     /// Next record to read of each owned partition, as last committed.
-    committed: HashMap<i32, i64>,
+    pub(super) committed: HashMap<i32, i64>,
     last_commit: Instant,
     /// Can anything become due without a record?
     has_timers: bool,
     quiet: Quiet,
-    number: usize,
+    pub(super) swapping: Swapping,
+    /// Challengers that are left out, as places in the plan.
+    failed: HashSet<usize>,
+    pub(super) number: usize,
 }
 
 impl Worker {
@@ -91,9 +100,14 @@ impl Worker {
         config: Arc<Config>,
         plan: Plan,
         metrics: Arc<Metrics>,
-        number: usize,
+        (number, links): (usize, Option<Links>),
     ) -> Result<Self, WorkerError> {
         let stateful = plan.has_state();
+        let rules = TrialRules {
+            results: config.models.trial_results,
+            max_row_time: config.models.max_row_time,
+        };
+        let name = client::transactional_id(&config, number);
         Ok(Worker {
             has_timers: plan.has_timers(&config),
             quiet: Quiet::new(config.event_time.idle_timeout.0),
@@ -104,6 +118,8 @@ impl Worker {
             metrics,
             committed: HashMap::new(),
             last_commit: Instant::now(),
+            swapping: Swapping::new(links, rules, name),
+            failed: HashSet::new(),
             number,
             config,
         })
@@ -122,7 +138,7 @@ impl Worker {
             let done = if must_go_back {
                 self.go_back()
             } else {
-                self.turn()
+                self.turn().map_err(|error| self.roll_back_after(error))
             };
             match done {
                 Ok(()) => {
@@ -162,8 +178,10 @@ impl Worker {
         } else {
             IDLE
         };
+        self.take_swaps()?;
         self.batch(idle)?;
         self.close_quiet()?;
+        self.notice_failed();
         while let Some(event) = self.source.rebalance() {
             self.answer(event)?;
         }
@@ -182,6 +200,7 @@ impl Worker {
             metrics,
             quiet,
             has_timers,
+            swapping,
             ..
         } = self;
         let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
@@ -198,6 +217,7 @@ impl Worker {
             }
         }
         let step = engine.step(&messages)?;
+        swapping.judge(&step)?;
         let mut publisher = BatchPublisher {
             sink,
             batch: &batch,
@@ -213,6 +233,22 @@ impl Worker {
         metrics.batch(inputs, &publisher.counts);
         sink.poll();
         Ok(())
+    }
+
+    /// Says once which challengers are left out.
+    fn notice_failed(&mut self) {
+        for (place, planned, reason) in self.engine.failed() {
+            if self.failed.insert(place) {
+                let (model, version) = (&planned.model.name, planned.model.version);
+                tracing::error!(
+                    model,
+                    version,
+                    reason,
+                    "a challenger failed and is left out"
+                );
+                self.metrics.challenger_failed();
+            }
+        }
     }
 
     /// Closes what is due in partitions that have gone quiet, and writes down that it did.
@@ -261,7 +297,9 @@ impl Worker {
     }
 
     fn has_uncommitted(&self) -> bool {
-        self.sink.has_uncommitted() || self.uncommitted().next().is_some()
+        self.sink.has_uncommitted()
+            || self.swapping.has_unsaid()
+            || self.uncommitted().next().is_some()
     }
 
     /// Partitions that have come further than their committed offset.
@@ -276,12 +314,18 @@ impl Worker {
         })
     }
 
-    fn commit(&mut self) -> Result<(), WorkerError> {
+    pub(super) fn commit(&mut self) -> Result<(), WorkerError> {
         let offsets: Vec<(i32, i64)> = self.uncommitted().collect();
-        if offsets.is_empty() && !self.sink.has_uncommitted() {
+        if !self.has_uncommitted() {
             return Ok(());
         }
         let begun = Instant::now();
+        let mut publisher = BatchPublisher {
+            sink: &mut self.sink,
+            batch: &[],
+            counts: Counts::default(),
+        };
+        self.swapping.say(&mut self.encoder, &mut publisher)?;
         let list = self.source.list(
             offsets
                 .iter()
@@ -289,6 +333,7 @@ impl Worker {
         )?;
         self.sink.commit(&list, self.source.consumer())?;
         self.committed.extend(offsets);
+        self.swapping.said();
         self.last_commit = Instant::now();
         self.metrics.commit(begun.elapsed());
         Ok(())
@@ -376,6 +421,11 @@ impl Worker {
             tracing::warn!(worker = self.number, %error, "abort failed; opening a new producer");
             self.sink = Sink::open(&self.config, self.number)?;
         }
+        self.rebuild()
+    }
+
+    /// Builds the state of all partitions anew, from what is committed.
+    pub(super) fn rebuild(&mut self) -> Result<(), WorkerError> {
         let partitions: Vec<i32> = self
             .engine
             .partitions()

@@ -1,0 +1,219 @@
+//! A worker's part in swaps: when a version is put in place, judged, and taken back.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::worker::{Worker, WorkerError};
+use crate::engine::{EngineError, Step};
+use crate::publish::Encoder;
+use crate::swap::{
+    Message, ModelEvent, ModelEventRecord, Outcome, Report, Swap, Trial, TrialRules,
+};
+
+/// A worker's side of the reloader.
+#[derive(Debug)]
+pub struct Links {
+    pub swaps: Receiver<Swap>,
+    pub reports: Sender<Message>,
+}
+
+/// What a worker knows of swaps.
+#[derive(Debug)]
+pub(super) struct Swapping {
+    /// `None`: versions are not taken over while the service runs.
+    links: Option<Links>,
+    /// Received, and not yet put in place.
+    next: Option<Swap>,
+    trial: Option<Trial>,
+    rules: TrialRules,
+    /// Events that no commit has had yet.
+    unsaid: Vec<ModelEventRecord<'static>>,
+    /// This worker, as events name it.
+    name: String,
+}
+
+impl Swapping {
+    pub fn new(links: Option<Links>, rules: TrialRules, name: String) -> Self {
+        Swapping {
+            links,
+            next: None,
+            trial: None,
+            rules,
+            unsaid: Vec::new(),
+            name,
+        }
+    }
+
+    /// Judges a batch of a version on trial.
+    pub fn judge(&mut self, step: &Step<'_>) -> Result<(), WorkerError> {
+        let Some(trial) = &mut self.trial else {
+            return Ok(());
+        };
+        let (results, not_finite) = step.tally(trial.place);
+        let usage = step.plan.models[trial.place].model.usage();
+        trial
+            .judge(results, not_finite, usage)
+            .map_err(WorkerError::Trial)?;
+        if trial.is_over() {
+            self.trial = None;
+        }
+        Ok(())
+    }
+
+    /// Sends the events that no commit has had yet, with the next one.
+    pub fn say<P: crate::publish::Publisher>(
+        &self,
+        encoder: &mut Encoder,
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
+        let mut events = self.unsaid.iter();
+        events.try_for_each(|event| encoder.model_event(event, publisher))
+    }
+
+    pub fn has_unsaid(&self) -> bool {
+        !self.unsaid.is_empty()
+    }
+
+    /// The events are committed.
+    pub fn said(&mut self) {
+        self.unsaid.clear();
+    }
+
+    fn report(&self, worker: usize, (place, version): (usize, u32), outcome: Outcome) {
+        if let Some(links) = &self.links {
+            // The reloader ends only with the service.
+            let _ = links.reports.send(Message::Report(Report {
+                worker,
+                place,
+                version,
+                outcome,
+            }));
+        }
+    }
+}
+
+impl Worker {
+    /// Puts new versions in place, between two batches.
+    pub(super) fn take_swaps(&mut self) -> Result<(), WorkerError> {
+        loop {
+            if self.swapping.next.is_none()
+                && let Some(links) = &self.swapping.links
+            {
+                self.swapping.next = links.swaps.try_recv().ok();
+            }
+            if self.swapping.next.is_none() {
+                return Ok(());
+            }
+            // What the version before scored is told before the next one scores. Should this fail, the swap
+            // waits.
+            self.commit()?;
+            if let Some(swap) = self.swapping.next.take() {
+                self.swap(swap)?;
+            }
+        }
+    }
+
+    fn swap(&mut self, swap: Swap) -> Result<(), WorkerError> {
+        let Swap {
+            place,
+            model,
+            on_trial,
+            by,
+            why,
+        } = swap;
+        let version = model.version;
+        if self.engine.plan().models[place].model.version == version {
+            // It has taken the version before back by itself.
+            return Ok(());
+        }
+        let swapped = match self.engine.swap(place, model, &self.config) {
+            Ok(swapped) => swapped,
+            Err(problems) => {
+                let outcome = Outcome::Refused(problems.join("; "));
+                self.swapping.report(self.number, (place, version), outcome);
+                return Ok(());
+            }
+        };
+        let event = self.event(ModelEvent::Swapped, place, swapped.old.version, (by, why));
+        tracing::info!(
+            worker = self.number,
+            model = %event.model,
+            from = event.from,
+            to = event.to,
+            by = %event.by,
+            why = %event.why,
+            "another version serves"
+        );
+        self.swapping.unsaid.push(event);
+        let rules = self.swapping.rules;
+        self.swapping.trial = on_trial.then(|| Trial::new(place, swapped.old, rules));
+        self.metrics.swap();
+        self.swapping
+            .report(self.number, (place, version), Outcome::Serving);
+        if swapped.rebuild {
+            self.rebuild()?;
+        }
+        Ok(())
+    }
+
+    /// If an error is that of a version on trial, puts the old one back. What was not committed is scored by
+    /// that one then.
+    pub(super) fn roll_back_after(&mut self, error: WorkerError) -> WorkerError {
+        let Some(trial) = &self.swapping.trial else {
+            return error;
+        };
+        let on_trial = &self.engine.plan().models[trial.place].model;
+        let reason = match &error {
+            WorkerError::Trial(reason) => reason.clone(),
+            WorkerError::Engine(EngineError::Score {
+                model,
+                version,
+                source,
+            }) if (model, *version) == (&on_trial.name, on_trial.version) => {
+                format!("it failed: {source}")
+            }
+            _ => return error,
+        };
+        let Some(Trial { place, old, .. }) = self.swapping.trial.take() else {
+            return error;
+        };
+        let failed = match self.engine.swap(place, old, &self.config) {
+            Ok(swapped) => swapped.old.version,
+            // It fitted before, and nothing else has changed.
+            Err(_) => return error,
+        };
+        let by = ("forewarn".to_owned(), reason.clone());
+        let event = self.event(ModelEvent::RolledBack, place, failed, by);
+        self.swapping.unsaid.push(event);
+        let outcome = Outcome::RolledBack(reason.clone());
+        self.swapping.report(self.number, (place, failed), outcome);
+        WorkerError::Trial(reason)
+    }
+
+    /// `from` was replaced by what serves in `place` now.
+    fn event(
+        &self,
+        event: ModelEvent,
+        place: usize,
+        from: u32,
+        (by, why): (String, String),
+    ) -> ModelEventRecord<'static> {
+        let planned = &self.engine.plan().models[place];
+        let offsets: BTreeMap<i32, i64> = self
+            .committed
+            .iter()
+            .map(|(partition, offset)| (*partition, *offset))
+            .collect();
+        ModelEventRecord {
+            event,
+            model: planned.model.name.clone().into(),
+            role: planned.role.name().into(),
+            from,
+            to: planned.model.version,
+            by: by.into(),
+            why: why.into(),
+            worker: self.swapping.name.clone().into(),
+            offsets,
+        }
+    }
+}

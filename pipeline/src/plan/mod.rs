@@ -1,0 +1,219 @@
+//! The plan: a checked configuration bound to compiled views and loaded models. What does not fit is told
+//! here, all at once, before anything is read.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `views.rs` | the configured views, compiled |
+//! | `serving.rs` | the entries of `[[models.serve]]`, with their canaries and challengers, bound to views |
+//! | `swap.rs` | another version in place of one that serves |
+
+mod serving;
+mod swap;
+mod views;
+
+use forewarn_models::{Model, Runtime};
+
+pub(crate) use serving::{Serving, load};
+
+use crate::alarms::AlarmSpec;
+use crate::align::AlignSpec;
+use crate::clocks::micros;
+use crate::conditions::{Condition, ConditionsSpec};
+use crate::config::{Config, Problems};
+use crate::feature::FeatureView;
+use crate::routing::{Gate, Selection};
+use crate::sequence::Columns;
+use crate::window::{self, Kind, WindowSpec};
+
+/// Rows kept beyond a sequence where windows may be revised and their number can't be told.
+const REVISABLE_SESSIONS: usize = 32;
+/// Most rows kept for revisions.
+const MOST_REVISABLE: usize = 4_096;
+
+/// Views and models, ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// A view that reads another one stands after it.
+    pub views: Vec<PlannedView>,
+    pub models: Vec<PlannedModel>,
+    pub groups: Vec<Group>,
+    pub alarms: Vec<AlarmSpec>,
+    pub conditions: ConditionsSpec,
+    pub align: Option<AlignSpec>,
+}
+
+#[derive(Debug)]
+pub struct PlannedView {
+    pub view: FeatureView,
+    /// The view whose rows it reads; `None`: readings.
+    pub from: Option<usize>,
+    pub window: Option<WindowSpec>,
+    /// What a window keeps of each row.
+    pub kept: Vec<window::Input>,
+    /// Its rows are taken in the order of their instants, when the watermark has passed them; the others are
+    /// scored as they come.
+    pub ordered: bool,
+    /// Rows of each asset that its models need; 0 when none needs a sequence.
+    pub sequence: usize,
+    /// Places of its groups in [`Plan::groups`].
+    pub groups: Vec<usize>,
+}
+
+/// Models that share the assets of a view among them.
+#[derive(Debug)]
+pub struct Group {
+    pub name: String,
+    /// Place of its view in [`Plan::views`].
+    pub view: usize,
+    /// Places in [`Plan::models`]: the first one that takes a row scores it.
+    pub members: Vec<usize>,
+    /// Its only member takes every asset.
+    pub undivided: bool,
+    /// Some member scores only some rows of an asset.
+    pub gated: bool,
+    /// Alarms look back at its results: they are needed while state is rebuilt, too.
+    pub watched: bool,
+}
+
+#[derive(Debug)]
+pub struct PlannedModel {
+    pub model: Model,
+    /// Place of its view in [`Plan::views`].
+    pub view: usize,
+    /// The model's features in a row of its view.
+    pub columns: Columns,
+    /// Place of its group in [`Plan::groups`].
+    pub group: usize,
+    pub role: Role,
+    /// The entry of `[[models.serve]]` that it comes from.
+    pub entry: usize,
+    pub selection: Selection,
+    /// All must be open for a row to be scored.
+    pub gates: Vec<Gate>,
+    /// Places of the models that score the same rows in its shadow.
+    pub challengers: Vec<usize>,
+}
+
+/// Where a model's results go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Champion,
+    /// In place of the champion, for some assets.
+    Canary,
+    /// Beside the champion, to the shadow topic.
+    Challenger,
+}
+
+impl Role {
+    /// The published word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Champion => "champion",
+            Role::Canary => "canary",
+            Role::Challenger => "challenger",
+        }
+    }
+}
+
+impl Plan {
+    /// Compiles the views, loads the models and binds them.
+    ///
+    /// # Errors
+    /// Every problem of views and models, with the key at fault.
+    pub fn build(config: &Config) -> Result<Self, Problems> {
+        let mut problems = config.problems();
+        let conditions = ConditionsSpec::of(config);
+        let mut views = views::compile(config, &conditions, &mut problems);
+        let runtime = Runtime::load(config.models.runtime.as_deref()).map_err(|error| {
+            problems.add(
+                "models.runtime",
+                config.line("models.runtime"),
+                error.to_string(),
+            );
+        });
+        let serving = Serving::build(config, runtime.ok(), &mut views, &mut problems);
+        let alarms = AlarmSpec::of(config, &serving, &mut problems);
+        let Serving {
+            models, mut groups, ..
+        } = serving;
+        problems.into_result()?;
+        for alarm in &alarms {
+            groups[alarm.group].watched = true;
+        }
+        let column = |name: &str| config.signals.iter().position(|signal| signal.name == name);
+        Ok(Plan {
+            views,
+            models,
+            groups,
+            alarms,
+            conditions,
+            align: config
+                .align
+                .as_ref()
+                .and_then(|align| AlignSpec::of(align, column)),
+        })
+    }
+
+    /// Does anything depend on what came before a reading?
+    pub fn has_state(&self) -> bool {
+        self.has_order() || !self.alarms.is_empty()
+    }
+
+    /// Does anything depend on the order of readings in event time?
+    pub fn has_order(&self) -> bool {
+        !self.conditions.statuses.is_empty() || self.views.iter().any(|view| view.ordered)
+    }
+
+    pub fn has_challengers(&self) -> bool {
+        self.models
+            .iter()
+            .any(|planned| planned.role == Role::Challenger)
+    }
+
+    /// Can anything become due without a record?
+    pub fn has_timers(&self, config: &Config) -> bool {
+        let silence = |condition: &Condition| matches!(condition, Condition::Silent { .. });
+        let held = micros(config.event_time.out_of_orderness) > 0;
+        self.align.is_some()
+            || self
+                .conditions
+                .statuses
+                .iter()
+                .any(|status| silence(&status.condition))
+            || self.views.iter().any(|view| {
+                let timed = |window: &WindowSpec| !matches!(window.kind, Kind::Count { .. });
+                view.window.as_ref().is_some_and(timed) || (held && view.ordered)
+            })
+    }
+}
+
+impl PlannedView {
+    /// Makes room for what a model needs of each asset.
+    fn serve(&mut self, model: &Model) {
+        let contract = &model.contract;
+        if let Some(gathered) = contract.gathered() {
+            self.sequence = self.sequence.max(gathered.length + self.revisable());
+        }
+        self.ordered |= contract.sequence.is_some() || contract.is_recurrent();
+    }
+
+    /// How many rows of an asset may have been scored and still be revised.
+    fn revisable(&self) -> usize {
+        let Some(window) = self
+            .window
+            .as_ref()
+            .filter(|window| window.allowed_lateness > 0)
+        else {
+            return 0;
+        };
+        match window.kind {
+            Kind::Time { step, .. } => {
+                let steps = window.allowed_lateness / step + 1;
+                usize::try_from(steps)
+                    .unwrap_or(MOST_REVISABLE)
+                    .min(MOST_REVISABLE)
+            }
+            _ => REVISABLE_SESSIONS,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Looks for versions that should serve and hands them to the workers.
+//!
+//! Loading a model takes long enough to hold up a worker, so it is done here, once per worker: each has sessions
+//! of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use forewarn_models::{Repository, Runtime};
+
+use super::{Outcome, Report, Swap};
+use crate::config::{Config, Reload};
+use crate::metrics::Metrics;
+use crate::plan::{Plan, Role, load};
+use crate::service::Shutdown;
+
+/// How soon a shutdown is noticed.
+const NOTICE: Duration = Duration::from_millis(100);
+
+/// What the reloader is told.
+#[derive(Debug)]
+pub enum Message {
+    /// Look at the repository now.
+    Look,
+    Report(Report),
+}
+
+/// Asks a running service to look at its repository.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle(pub(crate) Sender<Message>);
+
+impl ReloadHandle {
+    pub fn look(&self) {
+        // A service that has ended looks no more.
+        let _ = self.0.send(Message::Look);
+    }
+}
+
+/// A model that may be replaced.
+#[derive(Debug)]
+struct Served {
+    place: usize,
+    name: String,
+    /// The version that serves, or was handed to the workers last.
+    version: u32,
+    /// The version before it: back there when a trial fails.
+    before: u32,
+    /// Versions that were refused or failed. They are tried again when the process starts anew.
+    refused: BTreeSet<u32>,
+    /// The last version that was said to be gone.
+    gone: Option<u32>,
+}
+
+/// The thread that watches the repository.
+pub struct Reloader {
+    config: Arc<Config>,
+    runtime: Runtime,
+    repository: Repository,
+    served: Vec<Served>,
+    workers: Vec<Sender<Swap>>,
+    messages: Receiver<Message>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reloader {
+    /// Watches the models of `plan` that have no version of their own in the configuration.
+    pub fn new(
+        config: Arc<Config>,
+        runtime: Runtime,
+        plan: &Plan,
+        (workers, messages): (Vec<Sender<Swap>>, Receiver<Message>),
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let served = plan
+            .models
+            .iter()
+            .enumerate()
+            .filter_map(|(place, planned)| {
+                let entry = &config.models.serve[planned.entry];
+                let follows = match planned.role {
+                    Role::Champion => entry.version.is_none(),
+                    Role::Canary => false,
+                    Role::Challenger => !entry
+                        .shadow
+                        .iter()
+                        .any(|challenger| challenger.version == Some(planned.model.version)),
+                };
+                follows.then(|| Served {
+                    place,
+                    name: planned.model.name.clone(),
+                    version: planned.model.version,
+                    before: planned.model.version,
+                    refused: BTreeSet::new(),
+                    gone: None,
+                })
+            });
+        Reloader {
+            repository: Repository::new(&config.models.repository),
+            served: served.collect(),
+            config,
+            runtime,
+            workers,
+            messages,
+            metrics,
+        }
+    }
+
+    /// Runs until `shutdown`.
+    pub fn run(mut self, shutdown: &Shutdown) {
+        let every = self.config.models.reload_every;
+        let polls = self.config.models.reload == Reload::Poll;
+        let mut next = Instant::now() + every;
+        while !shutdown.is_requested() {
+            let wait = next.saturating_duration_since(Instant::now()).min(NOTICE);
+            match self
+                .messages
+                .recv_timeout(if polls { wait } else { NOTICE })
+            {
+                Ok(Message::Look) => self.look(),
+                Ok(Message::Report(report)) => self.take(report),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) if polls && Instant::now() >= next => {
+                    self.look();
+                    next = Instant::now() + every;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Compares what serves with what should.
+    fn look(&mut self) {
+        for at in 0..self.served.len() {
+            let served = &mut self.served[at];
+            let files = match self.repository.resolve(&served.name, None) {
+                Ok(files) => files,
+                Err(error) => {
+                    tracing::warn!(%error, "the repository can't be looked at; what serves goes on");
+                    continue;
+                }
+            };
+            let wanted = files.version;
+            if wanted == served.version || served.refused.contains(&wanted) {
+                continue;
+            }
+            if wanted < served.version {
+                if served.gone.replace(wanted) != Some(wanted) {
+                    tracing::warn!(
+                        model = served.name,
+                        serving = served.version,
+                        highest = wanted,
+                        "the version that serves is gone from the repository; it goes on, since nobody \
+                         promoted another one"
+                    );
+                }
+                continue;
+            }
+            self.offer(at, wanted, "repository", "it is the highest version");
+        }
+    }
+
+    /// Loads a version for each worker and hands it over, or remembers why not.
+    fn offer(&mut self, at: usize, version: u32, by: &str, why: &str) {
+        let (name, place) = (self.served[at].name.clone(), self.served[at].place);
+        let loaded: Result<Vec<_>, _> = self
+            .workers
+            .iter()
+            .map(|_| load(&self.runtime, &self.repository, &name, Some(version)))
+            .collect();
+        let served = &mut self.served[at];
+        match loaded {
+            Ok(models) => {
+                served.before = std::mem::replace(&mut served.version, version);
+                for (worker, model) in self.workers.iter().zip(models) {
+                    // A worker that has ended swaps no more.
+                    let _ = worker.send(Swap {
+                        place,
+                        model,
+                        on_trial: true,
+                        by: by.to_owned(),
+                        why: why.to_owned(),
+                    });
+                }
+            }
+            Err(problems) => {
+                served.refused.insert(version);
+                self.metrics.swap_refused();
+                tracing::error!(
+                    model = name,
+                    version,
+                    serving = served.version,
+                    reason = problems.join("; "),
+                    "a version is refused; what serves goes on"
+                );
+            }
+        }
+    }
+
+    /// What one worker found out holds for all.
+    fn take(&mut self, report: Report) {
+        let Some(at) = self.served.iter().position(|s| s.place == report.place) else {
+            return;
+        };
+        let served = &mut self.served[at];
+        let model = served.name.clone();
+        let (reason, failed) = match report.outcome {
+            Outcome::Serving => return,
+            Outcome::Refused(reason) => (reason, "refused"),
+            Outcome::RolledBack(reason) => (reason, "rolled back"),
+        };
+        if !served.refused.insert(report.version) {
+            return;
+        }
+        if served.version == report.version {
+            served.version = served.before;
+        }
+        let back_to = served.version;
+        tracing::error!(
+            model,
+            version = report.version,
+            serving = back_to,
+            reason,
+            "a version is {failed}; the one before serves"
+        );
+        self.metrics.swap_refused();
+        // The others may have it in place.
+        let others: BTreeMap<usize, &Sender<Swap>> = self
+            .workers
+            .iter()
+            .enumerate()
+            .filter(|(worker, _)| *worker != report.worker)
+            .collect();
+        for sender in others.values() {
+            match load(&self.runtime, &self.repository, &model, Some(back_to)) {
+                Ok(old) => drop(sender.send(Swap {
+                    place: report.place,
+                    model: old,
+                    on_trial: false,
+                    by: "forewarn".into(),
+                    why: format!("version {} {failed}: {reason}", report.version),
+                })),
+                Err(problems) => tracing::error!(
+                    model,
+                    version = back_to,
+                    reason = problems.join("; "),
+                    "the version before can't be loaded again for another worker"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Which model scores which row, and what its results lead to: groups, canaries, regimes, challengers, alarms.
+//!
+//! That none of it depends on cuts and take-overs is shown in `event_time.rs`.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use forewarn_pipeline::Plan;
+use serde_json::{Value, json};
+
+use support::{Run, config, engine, told};
+
+/// One signal more than the models need, and a view of all rows as they come.
+const ROWS: &str = "[signals]\na = {}\nb = {}\nr = {}\n[views.v]\nfeatures = [\"*\"]\n";
+
+fn reading(t: i64, a: f64, r: f64) -> Value {
+    json!({"t": t, "a": a, "b": 0.0, "r": r})
+}
+
+/// By asset, the models that scored it.
+fn scorers(told: &[Value]) -> BTreeMap<String, Vec<String>> {
+    let mut by_asset: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for json in told.iter().filter(|json| json.get("unscored").is_none()) {
+        let model = json["model"].as_str().unwrap().to_owned();
+        let of = by_asset.entry(json["asset"].as_str().unwrap().into());
+        of.or_default().push(model);
+    }
+    by_asset
+}
+
+#[test]
+fn the_first_entry_of_a_group_that_takes_an_asset_scores_it() {
+    let config = config(&format!(
+        "[classes]\nold = [\"pump-1*\", \"pump-9\"]\n{ROWS}\
+         serve plain v | group = \"g\"; assets = [\"@old\"]\n\
+         serve nan v | group = \"g\"; assets = [\"pump-*\"]\n\
+         serve weighted v | assets = [\"fan\"]\n"
+    ));
+    let log: Vec<(&str, Value)> = ["pump-1", "pump-12", "pump-2", "pump-9", "fan", "other"]
+        .iter()
+        .map(|asset| (*asset, reading(0, 4.0, 0.0)))
+        .collect();
+    let expected = [
+        ("fan", "weighted"),
+        ("pump-1", "plain"),
+        ("pump-12", "plain"),
+        ("pump-2", "nan"),
+        ("pump-9", "plain"),
+    ];
+    let expected: BTreeMap<String, Vec<String>> = expected
+        .iter()
+        .map(|(asset, model)| ((*asset).into(), vec![(*model).into()]))
+        .collect();
+    assert_eq!(scorers(&told(&config, &log, "prediction")), expected);
+}
+
+#[test]
+fn an_asset_with_a_model_of_its_own_is_scored_by_that_one() {
+    let mut config = config(&format!(
+        "{ROWS}serve pump-{{asset}} v | group = \"g\"\nserve shared v | group = \"g\"\n"
+    ));
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["pump-7", "pump-8", "pump-", "shared"] {
+        let version = dir.path().join(name).join("1");
+        std::fs::create_dir_all(&version).unwrap();
+        std::fs::copy(
+            config.models.repository.join("plain/1/model.onnx"),
+            version.join("model.onnx"),
+        )
+        .unwrap();
+    }
+    config.models.repository = dir.path().to_owned();
+    let log = ["7", "8", "9"].map(|asset| (asset, reading(0, 1.0, 0.0)));
+    let scorers = scorers(&told(&config, &log, "prediction"));
+    let of = |asset: &str| scorers[asset].join(",");
+    assert_eq!(
+        ["7", "8", "9"].map(of),
+        ["pump-7", "pump-8", "shared"].map(String::from)
+    );
+}
+
+#[test]
+fn a_regime_selects_the_model_or_says_that_there_is_none() {
+    let config = config(&format!(
+        "[status.rest]\nsignal = \"r\"\nunchanged-for = \"10s\"\n\
+         [signals]\na = {{}}\nb = {{}}\nr = {{}}\n\
+         [views.v]\nfeatures = [\"a\", \"b\", \"r > 5 AS fast\", \"rest\"]\n\
+         serve plain v | group = \"g\"; only = [\"fast\"]; unless = [\"rest\"]\n\
+         serve weighted v | group = \"g\"; unless = [\"fast\"]\n"
+    ));
+    let log: Vec<(&str, Value)> = [(0, 9.0), (5, 1.0), (6, 1.0), (7, 9.0), (12, 9.0), (18, 9.0)]
+        .iter()
+        .map(|(t, r)| ("x", reading(*t, *t as f64, *r)))
+        .collect();
+    let mut told = told(&config, &log, "prediction");
+    told.sort_by_key(|json| json["source"]["offset"].as_i64());
+    let said: Vec<String> = told
+        .iter()
+        .map(|json| {
+            let model = json["model"].as_str().unwrap();
+            match json["unscored"].get("reason") {
+                Some(reason) => format!("{model}: {}", reason.as_str().unwrap()),
+                None => model.to_owned(),
+            }
+        })
+        .collect();
+    // At 18 the signal has stood still for 11 s, and the other model is not for fast rows.
+    let expected = [
+        "plain",
+        "weighted",
+        "weighted",
+        "plain",
+        "plain",
+        "plain: rest is not 0: the model is for rows in which it is 0",
+    ];
+    assert_eq!(said, expected);
+    let code = &told[5]["unscored"]["code"];
+    assert_eq!(code, "regime");
+    // The sequence of `weighted` (1, 10, 100, padded) begins anew with the regime: 5, 6, and nothing before.
+    assert_eq!(told[1]["rul"]["value"], json!(5.0 * 111.0));
+    assert_eq!(told[2]["rul"]["value"], json!(5.0 * 11.0 + 600.0));
+}
+
+#[test]
+fn a_challenger_changes_no_byte_of_what_is_published_and_one_that_fails_is_left_out() {
+    let alarms = "[alarms.hot]\nmodel = \"plain\"\nabove = 1.0\n";
+    let alone = config(&format!("{alarms}{ROWS}serve plain v\n"));
+    let watched = config(&format!(
+        "{alarms}{ROWS}serve plain v | shadow = [{{ name = \"fails\" }}, {{ name = \"weighted\" }}]\n"
+    ));
+    let log: Vec<(String, String)> = (0..600)
+        .map(|t| {
+            let asset = format!("asset-{}", t % 7);
+            // The challenger `fails` can't take 100.
+            let a = if t == 300 { 100 } else { t % 5 };
+            (asset, reading(t, a as f64, 0.0).to_string())
+        })
+        .collect();
+    let published = |config: &forewarn_pipeline::Config| {
+        let mut engine = engine(config);
+        let mut run = Run::new(&mut engine, 0);
+        run.step(&log, 0..256);
+        run.step(&log, 256..log.len());
+        let published = run.published.0;
+        (
+            published,
+            engine
+                .failed()
+                .map(|(_, of, why)| (of.model.name.clone(), why.to_owned()))
+                .collect(),
+        )
+    };
+    let (alone, failed): (Vec<_>, Vec<(String, String)>) = published(&alone);
+    assert_eq!(failed, []);
+    let (both, failed) = published(&watched);
+    assert_eq!((failed.len(), failed[0].0.as_str()), (1, "fails"));
+    assert!(
+        failed[0].1.contains("out of data bounds"),
+        "{}",
+        failed[0].1
+    );
+    let shadow = |(topic, _): &&(String, Value)| topic == "shadow";
+    assert_eq!(
+        both.iter().filter(shadow).count(),
+        600 + 256,
+        "and what `fails` said before"
+    );
+    let rest: Vec<(String, Value)> = both.iter().filter(|one| !shadow(one)).cloned().collect();
+    assert_eq!(rest, alone);
+    assert!(alone.iter().any(|(topic, _)| topic == "alarm"));
+}
+
+#[test]
+fn alarms_are_explained_and_name_their_records() {
+    let config = config(&format!(
+        "[alarms.hot]\nmodel = \"plain\"\nabove = {{ warning = 1.0, critical = 10.0 }}\nof = 2\nwithin = 3\n\
+         clear-after = 2\n{ROWS}serve plain v\n"
+    ));
+    // The score is (a² + b²) / 2, its threshold 1.
+    let values = [0.0, 2.0, 0.0, 2.0, 6.0, 6.0, 1.0, 1.0, 1.0];
+    let log: Vec<(&str, Value)> = values
+        .iter()
+        .zip(0..)
+        .map(|(a, t)| ("x", reading(t, *a, 0.0)))
+        .collect();
+    let mut alarms = told(&config, &log, "alarm");
+    alarms.extend(told(&config, &log, "cleared"));
+    let said: Vec<(Value, Value, Value, Value, Value)> = alarms
+        .iter()
+        .map(|json| {
+            let source = &json["source"];
+            let [event, severity] = ["event", "severity"].map(|key| json[key].clone());
+            let [first, last] = ["first_offset", "offset"].map(|key| source[key].clone());
+            (event, severity, first, last, json["value"].clone())
+        })
+        .collect();
+    let expected = [
+        (
+            json!("raised"),
+            json!("warning"),
+            json!(1),
+            json!(3),
+            json!(2.0),
+        ),
+        (
+            json!("escalated"),
+            json!("critical"),
+            json!(1),
+            json!(5),
+            json!(18.0),
+        ),
+        (
+            json!("cleared"),
+            json!("critical"),
+            json!(1),
+            json!(7),
+            json!(0.5),
+        ),
+    ];
+    assert_eq!(said, expected);
+    assert_eq!(
+        alarms[0]["reason"],
+        "2 of the last 3 results of plain@1 have confidence above 1 (latest 2): a 100 %, b 0 %"
+    );
+    assert_eq!(
+        alarms[2]["reason"],
+        "the last 2 results of plain@1 have confidence at most 1 (latest 0.5)"
+    );
+    // The published id is the event's.
+    let ids: Vec<&str> = alarms
+        .iter()
+        .map(|json| json["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            "in-0-hot:x:3000000-raised-warning",
+            "in-0-hot:x:3000000-escalated-critical",
+            "in-0-hot:x:3000000-cleared-critical",
+        ]
+    );
+}
+
+#[test]
+fn an_alarm_of_a_forgotten_asset_is_cleared() {
+    let config = config(&format!(
+        "[alarms.hot]\nmodel = \"plain\"\nabove = 1.0\n[limits]\nevict-after = \"60s\"\n\
+         [event-time]\nmax-ahead = \"10000days\"\n{ROWS}serve plain v\n"
+    ));
+    let log = [
+        ("x", reading(0, 9.0, 0.0)),
+        ("y", reading(30, 0.0, 0.0)),
+        ("y", reading(90, 0.0, 0.0)),
+    ];
+    let cleared = told(&config, &log, "cleared");
+    assert_eq!(cleared.len(), 1);
+    assert_eq!(cleared[0]["asset"], "x");
+    assert!(
+        cleared[0]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("evict-after")
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_told_with_its_key() {
+    let config = config(&format!(
+        "[alarms.a]\nmodel = \"plane\"\nabove = 1.0\n\
+         [alarms.b]\nmodel = \"weighted\"\nwatch = \"score\"\nbelow = 1.0\n\
+         [alarms.c]\nmodel = \"plain\"\nof = 3\nwithin = 2\n\
+         [alarms.d]\nmodel = \"weighted\"\nbelow = 30.0\nclear-at = 20.0\n\
+         {ROWS}serve plain v | only = [\"running\"]; group = \"plain\"\n\
+         serve nan v | assets = [\"@none\"]\nserve weighted v\n"
+    ));
+    let problems = Plan::build(&config).unwrap_err().to_string();
+    for expected in [
+        "alarms.b.watch: model weighted (rul) does not give it",
+        "alarms.c.of: of = 3 and within = 2",
+        "alarms.c.above: needs one of `above` and `below`",
+        "alarms.d.clear-at: is 20, on the bad side of the limit 30",
+        "models.serve[0]: view v gives no feature running: add \"running\" to its features",
+        "models.serve[1]: @none is no class",
+    ] {
+        assert!(problems.contains(expected), "{expected}\n{problems}");
+    }
+}
