@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use forewarn_models::contract::{Estimate, Task};
 use forewarn_models::signature::Tensor;
-use forewarn_models::{Contract, Model};
+use forewarn_models::{Contract, Model, Task};
 use forewarn_pipeline::plan::PlannedView;
 use forewarn_pipeline::window::Kind;
 use forewarn_pipeline::{Config, Plan};
@@ -122,11 +121,9 @@ fn told_of(contract: &Contract) -> String {
             forecast.threshold
         ),
         Task::Rul(rul) => {
-            let interval = match &rul.estimate {
-                Estimate::Value { residuals, .. } if residuals.is_empty() => {
-                    "no interval".to_owned()
-                }
-                _ => format!("an interval of coverage {}", rul.coverage),
+            let interval = match rul.has_interval() {
+                true => format!("an interval of coverage {}", rul.coverage),
+                false => "no interval".to_owned(),
             };
             format!(
                 ": remaining life in {} up to {}, {interval}",

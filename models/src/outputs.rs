@@ -1,28 +1,24 @@
 //! The outputs that a task is judged by: which of them, in which shape and type, and their values row by row.
 //!
-//! Invariant: reading moves values and never rounds one. f32 is not copied; f16 becomes f32, integers become
-//! f64, which is exact up to 2^53.
+//! Invariant: an output of another size than the contract means is an error, never cut or filled.
 //!
 //! Not here: what the values mean (`verdict.rs`), new states (`recurrent.rs`).
 
+mod classes;
+mod values;
+
 use std::borrow::Cow;
 
-use half::f16;
+use classes::{Classes, Unknown};
 use ort::session::SessionOutputs;
-use ort::value::{DynMap, DynValue};
+use ort::value::DynValue;
+pub(crate) use values::{Values, numbers};
 
 use crate::contract::{Contract, Form, Layout};
 use crate::element::Element;
 use crate::inputs::input_shapes;
 use crate::scorer::ScoreError;
 use crate::signature::{self, Signature, Tensor};
-
-/// The values of one output, as many for each row.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Values<'o> {
-    F32(Cow<'o, [f32]>),
-    F64(Cow<'o, [f64]>),
-}
 
 /// All outputs that a contract names; no other output is looked at.
 #[derive(Debug)]
@@ -38,8 +34,9 @@ struct Read {
     width: Width,
     /// L × F, where they have to change places.
     transposed: Option<(usize, usize)>,
-    /// Of classifications: what the classes are called.
+    /// Of classifications: what the graph calls the classes.
     classes: Classes,
+    probabilities: bool,
 }
 
 /// How many values each row has.
@@ -50,16 +47,6 @@ enum Width {
     OneOrBoth,
     /// The first run tells.
     Any,
-}
-
-/// How a graph calls the classes.
-#[derive(Debug)]
-enum Classes {
-    None,
-    Names(Vec<String>),
-    Numbers(Vec<i64>),
-    /// By their places, this many.
-    Places(usize),
 }
 
 impl Outputs {
@@ -93,6 +80,21 @@ impl Outputs {
         } else {
             Err(problems)
         }
+    }
+
+    /// Looks at what made-up rows gave: what is far outside 0 and 1 is no probability.
+    pub fn check_probabilities(&self, outputs: &[Vec<f64>]) -> Result<(), ScoreError> {
+        let probabilities = self.read.iter().zip(outputs);
+        for (read, values) in probabilities.filter(|(read, _)| read.probabilities) {
+            let is_none = |value: &&f64| value.is_finite() && !(-0.01..=1.01).contains(*value);
+            if let Some(value) = values.iter().find(is_none) {
+                return Err(ScoreError::NoProbability {
+                    output: read.name.clone(),
+                    value: *value,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The values of `rows` rows, in the order of [`crate::contract::Task::outputs`]. What filled up a
@@ -141,6 +143,7 @@ impl Read {
             transposed: (form == Form::LikeInput && contract.layout == Layout::FeaturesFirst)
                 .then_some((contract.length(), contract.features.len())),
             classes: Classes::of(form, element),
+            probabilities: maps,
         })
     }
 
@@ -151,23 +154,34 @@ impl Read {
         batch: usize,
     ) -> Result<Values<'o>, ScoreError> {
         let failed = |source| ScoreError::Run { rows, source };
+        let unknown = |Unknown(label)| ScoreError::UnknownClass {
+            output: self.name.clone(),
+            label,
+        };
+        let places = |places: Vec<f64>| Values::F64(Cow::Owned(places));
         let mut values = match &self.element {
-            element if element.is_map() => self.probabilities(value, batch)?,
+            element if element.is_map() => {
+                let classes = &self.classes;
+                places(classes.probabilities(value, element, failed, unknown)?)
+            }
             Element::Text => {
                 let (_, labels) = value.try_extract_strings().map_err(failed)?;
-                let places: Result<Vec<f64>, ScoreError> =
-                    labels.iter().map(|label| self.named_place(label)).collect();
-                Values::F64(Cow::Owned(places?))
+                let named = labels.iter().map(|label| self.classes.named(label));
+                let named = named.map(|place| Ok(place.map_err(unknown)? as f64));
+                places(named.collect::<Result<_, ScoreError>>()?)
             }
-            element => numbers(value, element).map_err(failed)?,
+            element if self.classes.is_none() => numbers(value, element).map_err(failed)?,
+            element => {
+                let labels = numbers(value, element).map_err(failed)?;
+                let numbered = labels.iter().map(|label| self.classes.numbered(label));
+                let numbered = numbered.map(|place| Ok(place.map_err(unknown)? as f64));
+                places(numbered.collect::<Result<_, ScoreError>>()?)
+            }
         };
         self.check_size(values.len(), batch)?;
         values.truncate(values.len() / batch * rows);
         if let Some((length, features)) = self.transposed {
             values.transpose(length, features);
-        }
-        if !self.element.is_map() && self.element != Element::Text {
-            self.to_places(&mut values)?;
         }
         Ok(values)
     }
@@ -190,80 +204,6 @@ impl Read {
             rows: batch,
         })
     }
-
-    /// A map from classes to probabilities for each row.
-    fn probabilities<'o>(&self, value: &DynValue, batch: usize) -> Result<Values<'o>, ScoreError> {
-        let rows = batch;
-        let failed = |source| ScoreError::Run { rows, source };
-        let maps = value.try_extract_sequence::<ort::value::DynMapValueType>();
-        let mut values = Vec::new();
-        for map in maps.map_err(failed)? {
-            let start = values.len();
-            // A class that the map leaves out would be a verdict on nothing.
-            values.resize(start + self.classes.len(), f64::NAN);
-            for (place, probability) in self.entries(&map, rows)? {
-                values[start + place as usize] = f64::from(probability);
-            }
-        }
-        Ok(Values::F64(Cow::Owned(values)))
-    }
-
-    fn entries(&self, map: &DynMap, rows: usize) -> Result<Vec<(f64, f32)>, ScoreError> {
-        let failed = |source| ScoreError::Run { rows, source };
-        if self.element == Element::MapOfTexts {
-            let pairs = map
-                .try_extract_key_values::<String, f32>()
-                .map_err(failed)?;
-            let pairs = pairs.into_iter();
-            return pairs
-                .map(|(key, p)| Ok((self.named_place(&key)?, p)))
-                .collect();
-        }
-        let pairs = map.try_extract_key_values::<i64, f32>().map_err(failed)?;
-        let pairs = pairs.into_iter();
-        pairs
-            .map(|(key, p)| Ok((self.numbered_place(key as f64)?, p)))
-            .collect()
-    }
-
-    /// Labels that are numbers, into places of classes.
-    fn to_places(&self, values: &mut Values<'_>) -> Result<(), ScoreError> {
-        if matches!(self.classes, Classes::None) {
-            return Ok(());
-        }
-        let places: Result<Vec<f64>, ScoreError> = values
-            .iter()
-            .map(|label| self.numbered_place(label))
-            .collect();
-        *values = Values::F64(Cow::Owned(places?));
-        Ok(())
-    }
-
-    fn named_place(&self, label: &str) -> Result<f64, ScoreError> {
-        let place = match &self.classes {
-            Classes::Names(names) => names.iter().position(|name| name == label),
-            _ => None,
-        };
-        self.known(place, label)
-    }
-
-    fn numbered_place(&self, label: f64) -> Result<f64, ScoreError> {
-        let place = match &self.classes {
-            Classes::Numbers(numbers) => numbers.iter().position(|number| *number as f64 == label),
-            Classes::Places(count) => (0..*count).find(|place| *place as f64 == label),
-            _ => None,
-        };
-        self.known(place, &label.to_string())
-    }
-
-    fn known(&self, place: Option<usize>, label: &str) -> Result<f64, ScoreError> {
-        place
-            .map(|place| place as f64)
-            .ok_or_else(|| ScoreError::UnknownClass {
-                output: self.name.clone(),
-                label: label.to_owned(),
-            })
-    }
 }
 
 impl Width {
@@ -277,99 +217,6 @@ impl Width {
             Form::Free => Width::Any,
         }
     }
-}
-
-impl Classes {
-    /// Probabilities in a tensor stand in the order of the classes and need no name.
-    fn of(form: Form<'_>, element: &Element) -> Self {
-        let names = match form {
-            Form::Label(names) => names,
-            Form::Probabilities(names) if element.is_map() => names,
-            _ => return Classes::None,
-        };
-        if matches!(element, Element::Text | Element::MapOfTexts) {
-            return Classes::Names(names.to_vec());
-        }
-        let numbers: Result<Vec<i64>, _> = names.iter().map(|name| name.parse()).collect();
-        numbers.map_or(Classes::Places(names.len()), Classes::Numbers)
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Classes::None => 0,
-            Classes::Names(names) => names.len(),
-            Classes::Numbers(numbers) => numbers.len(),
-            Classes::Places(count) => *count,
-        }
-    }
-}
-
-impl Values<'_> {
-    pub fn len(&self) -> usize {
-        match self {
-            Values::F32(values) => values.len(),
-            Values::F64(values) => values.len(),
-        }
-    }
-
-    pub fn iter(&self) -> Box<dyn Iterator<Item = f64> + '_> {
-        match self {
-            Values::F32(values) => Box::new(values.iter().map(|value| f64::from(*value))),
-            Values::F64(values) => Box::new(values.iter().copied()),
-        }
-    }
-
-    fn truncate(&mut self, len: usize) {
-        fn cut<T: Clone>(values: &mut Cow<'_, [T]>, len: usize) {
-            match values {
-                Cow::Borrowed(values) => *values = &values[..len],
-                Cow::Owned(values) => values.truncate(len),
-            }
-        }
-        match self {
-            Values::F32(values) => cut(values, len),
-            Values::F64(values) => cut(values, len),
-        }
-    }
-
-    /// Rows of features × length into rows of length × features.
-    fn transpose(&mut self, length: usize, features: usize) {
-        fn turn<T: Copy>(values: &[T], length: usize, features: usize) -> Vec<T> {
-            let rows = values.chunks_exact(length * features);
-            let turned = rows.flat_map(|row| {
-                let places = (0..length).flat_map(move |l| (0..features).map(move |f| (l, f)));
-                places.map(move |(l, f)| row[f * length + l])
-            });
-            turned.collect()
-        }
-        match self {
-            Values::F32(values) => *values = Cow::Owned(turn(values, length, features)),
-            Values::F64(values) => *values = Cow::Owned(turn(values, length, features)),
-        }
-    }
-}
-
-/// The numbers of a tensor.
-pub(crate) fn numbers<'o>(
-    value: &'o DynValue,
-    element: &Element,
-) -> Result<Values<'o>, ort::Error> {
-    fn f64s<'o, T: Copy>(values: &[T], into: impl Fn(T) -> f64) -> Values<'o> {
-        Values::F64(values.iter().map(|value| into(*value)).collect())
-    }
-    Ok(match element {
-        Element::F16 => {
-            let (_, values) = value.try_extract_tensor::<f16>()?;
-            Values::F32(values.iter().map(|value| value.to_f32()).collect())
-        }
-        Element::F64 => Values::F64(Cow::Borrowed(value.try_extract_tensor::<f64>()?.1)),
-        Element::I64 => f64s(value.try_extract_tensor::<i64>()?.1, |value| value as f64),
-        Element::I32 => f64s(value.try_extract_tensor::<i32>()?.1, f64::from),
-        Element::Bool => f64s(value.try_extract_tensor::<bool>()?.1, |value| {
-            f64::from(u8::from(value))
-        }),
-        _ => Values::F32(Cow::Borrowed(value.try_extract_tensor::<f32>()?.1)),
-    })
 }
 
 /// Shapes that an output may have, -1 being the batch; none: any.

@@ -45,6 +45,10 @@ pub enum ScoreError {
     )]
     UnknownClass { output: String, label: String },
     #[error(
+        "output {output} gives {value} as a probability: end the graph with a softmax or a sigmoid, or name another output"
+    )]
+    NoProbability { output: String, value: f64 },
+    #[error(
         "there are {actual} values of state for {rows} rows, expected {expected}: a recurrent model is scored with the state of each row, others with none"
     )]
     StateSize {
@@ -214,6 +218,9 @@ impl Scorer {
     pub fn probe(&mut self) -> Result<(), ScoreError> {
         let most = self.most_rows();
         let alone = self.trial(1)?;
+        let values = |bits: &Vec<u64>| bits.iter().map(|bits| f64::from_bits(*bits)).collect();
+        let outputs: Vec<Vec<f64>> = alone.iter().map(values).collect();
+        self.outputs.check_probabilities(&outputs)?;
         for batch in PROBE_BATCHES.map(|batch| batch.min(most)) {
             if batch > 1 && self.trial(batch)? != alone {
                 tracing::warn!(

@@ -77,6 +77,18 @@ fn other_types_and_a_fixed_batch_give_the_same_scores() {
 }
 
 #[test]
+fn a_value_that_a_type_can_not_hold_leaves_its_row_without_a_verdict() {
+    // 65,504 is the largest f16, 2^31 is beyond i32; both would become another number.
+    for (name, beyond) in [("float16", 70_000.0), ("int32", 2_147_483_648.0)] {
+        let mut verdicts = Verdicts::default();
+        let input = [1.0, 2.0, beyond, 1.0, -3.0, 1.0];
+        load(name).unwrap().score(&input, &mut verdicts).unwrap();
+        let scores = [0, 1, 2].map(|row| verdicts.get(row)?.score());
+        assert_eq!(scores, [Some(2.5), None, Some(5.0)], "{name}");
+    }
+}
+
+#[test]
 fn each_misfit_is_refused_with_its_reason_and_remedy() {
     for (name, reason) in [
         ("no-contract", "model.toml"),
@@ -84,6 +96,7 @@ fn each_misfit_is_refused_with_its_reason_and_remedy() {
         ("wrong-width", "correct forewarn.features"),
         ("wrong-output", "its outputs are e"),
         ("truncated", "ONNX Runtime can't load it"),
+        ("logits", "end the graph with a softmax"),
     ] {
         let error = load(name).expect_err(name).to_string();
         assert!(error.contains(reason), "{name}: {error}");

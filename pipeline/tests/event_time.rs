@@ -66,6 +66,7 @@ model = "plain"
 above = 0.7
 clear-after = 2
 serve plain over
+serve persistence over
 serve weighted minute | group = "shared"; assets = ["asset-0", "asset-3"]
 serve lstm-window minute | group = "shared"; shadow = [{ name = "weighted" }]
 serve running-sum later | canary = { version = 1, share = 0.5 }
@@ -100,6 +101,7 @@ serve weighted rows | group = "by-regime"; only = ["up"]
 serve lstm-step rows | group = "by-regime"; shadow = [{ name = "lstm-window" }]
 serve plain sessions
 serve running-sum counts
+serve persistence counts
 "#;
 
 const NARROW: &str = r#"

@@ -4,70 +4,38 @@
     reason = "a test that unwraps says what it expects"
 )]
 
-use std::convert::Infallible;
-use std::path::Path;
+mod support;
 
-use forewarn_pipeline::message::Message;
-use forewarn_pipeline::publish::{Encoder, OutputRecord, Publisher, SetAsideRecord};
-use forewarn_pipeline::{Config, Engine, Plan, Prediction};
+use forewarn_pipeline::{Plan, Prediction};
 use serde_json::{Value, json};
 
-/// What is published as a prediction.
-#[derive(Default)]
-struct Predictions(Vec<Value>);
+use support::config;
 
-impl Publisher for Predictions {
-    type Error = Infallible;
+/// The model's features are in another order than the view's.
+const ROWS: &str = "[signals]\na = {}\nb = {}\n[views.v]\nfeatures = [\"b\", \"a\"]\n";
 
-    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), Infallible> {
-        // What is written can be read back, by programs of this crate too.
-        let read: Prediction<'_> = serde_json::from_slice(record.payload).unwrap();
-        let again = serde_json::to_vec(&read).unwrap();
-        assert_eq!(again, record.payload);
-        self.0.push(serde_json::from_slice(record.payload).unwrap());
-        Ok(())
-    }
-
-    fn set_aside(&mut self, record: &SetAsideRecord<'_>) -> Result<(), Infallible> {
-        panic!("set aside: {:?}", record.why);
-    }
+/// What is published on `topic` when a model of the fixtures scores readings of (asset, a, b), a second apart.
+fn on(topic: &str, alarms: &str, model: &str, readings: &[(&str, f64, f64)]) -> Vec<Value> {
+    let config = config(&format!("{alarms}{ROWS}serve {model} v\n"));
+    let log: Vec<(&str, Value)> = readings
+        .iter()
+        .enumerate()
+        .map(|(t, (asset, a, b))| (*asset, json!({"t": t, "a": a, "b": b})))
+        .collect();
+    support::told(&config, &log, topic)
 }
 
-/// What a model of the fixtures says of the readings of (asset, a, b), a second apart.
 fn told(model: &str, readings: &[(&str, f64, f64)]) -> Vec<Value> {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
-    let text = format!(
-        "name = \"p\"\n[source]\ntopic = \"in\"\nevent-time = {{ field = \"t\", unit = \"s\" }}\n\
-         [signals]\na = {{}}\nb = {{}}\n[views.v]\nfeatures = [\"b\", \"a\"]\n[models]\nrepository = \"{}\"\n\
-         [[models.serve]]\nname = \"{model}\"\nview = \"v\"\n",
-        models.display()
-    );
-    let config = Config::parse("p.toml", &text, Path::new(".")).unwrap();
-    let mut engine = Engine::new(&config, Plan::build(&config).unwrap());
-    engine.assign(0, 0, 0, Vec::new());
-    let payloads: Vec<String> = readings
-        .iter()
-        .enumerate()
-        .map(|(t, (_, a, b))| json!({"t": t, "a": a, "b": b}).to_string())
-        .collect();
-    let messages: Vec<Message<'_>> = payloads
-        .iter()
-        .enumerate()
-        .map(|(offset, payload)| Message {
-            partition: 0,
-            offset: offset as i64,
-            timestamp: Some(2_000_000_000_000),
-            key: Some(readings[offset].0.as_bytes()),
-            payload: Some(payload.as_bytes()),
-        })
-        .collect();
-    let mut predictions = Predictions::default();
-    let step = engine.step(&messages).unwrap();
-    let Ok(()) = Encoder::new("p", "in").publish(&step, &mut predictions);
-    predictions
-        .0
-        .sort_by_key(|p| p["source"]["offset"].as_i64());
-    predictions.0
+    let mut told = on("prediction", "", model, readings);
+    for json in &mut told {
+        // What is written is read back, without a loss.
+        json.as_object_mut().unwrap().remove("id");
+        let text = json.to_string();
+        let read: Prediction<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), *json);
+    }
+    told.sort_by_key(|json| json["source"]["offset"].as_i64());
+    told
 }
 
 #[test]
@@ -143,4 +111,36 @@ fn a_remaining_life_is_published_with_its_interval_and_failure() {
 fn custom_outputs_are_published_by_name() {
     let told = told("custom", &[("x", 1.5, 2.0)]);
     assert_eq!(told[0]["custom"], json!({"sum": 3.5, "e": [1.5, 2.0]}));
+}
+
+#[test]
+fn alarms_watch_the_low_end_and_the_failure_of_a_life() {
+    let readings = [("x", 50.0, 5.0), ("x", 30.0, 12.0), ("x", 12.0, 5.0)];
+    let raised = |watch: &str, side: &str| -> Vec<Value> {
+        let alarm = format!("[alarms.end]\nmodel = \"moments\"\nwatch = \"{watch}\"\n{side}\n");
+        let alarms = on("alarm", &alarm, "moments", &readings);
+        alarms.iter().map(|alarm| alarm["value"].clone()).collect()
+    };
+    // low = a − 2 b: 40, 6, 2. Of five residuals 0, 1 and 2 end within 10, the first horizon.
+    assert_eq!(raised("rul-low", "below = 10.0"), [json!(6.0)]);
+    assert_eq!(raised("failure", "above = 0.3"), [json!(2.5 / 6.0)]);
+    assert_eq!(raised("rul", "below = 15.0"), [json!(12.0)]);
+}
+
+#[test]
+fn an_alarm_on_what_a_task_does_not_give_is_told() {
+    let problem = |alarm: &str, model: &str| {
+        let alarm = format!("[alarms.x]\nmodel = \"{model}\"\n{alarm}\n");
+        let config = config(&format!("{alarm}{ROWS}serve {model} v\n"));
+        Plan::build(&config).map(drop).unwrap_err().to_string()
+    };
+    let none = problem("above = 1.0", "custom");
+    assert!(none.contains("gives nothing to watch"), "{none}");
+    let confidence = problem("watch = \"confidence\"\nabove = 1.0", "classes");
+    assert!(confidence.contains("does not give it"), "{confidence}");
+    // A class is watched by its score, which is 1 − P(normal).
+    let readings = [("x", 0.9, 0.1), ("x", 0.3, 0.7)];
+    let alarm = "[alarms.x]\nmodel = \"classes\"\nabove = 0.5\n";
+    let raised = on("alarm", alarm, "classes", &readings);
+    assert_eq!((raised.len(), &raised[0]["watch"]), (1, &json!("score")));
 }

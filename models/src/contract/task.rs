@@ -179,6 +179,13 @@ impl Task {
     }
 }
 
+impl Rul {
+    /// Is there enough for an interval? A value alone is none.
+    pub fn has_interval(&self) -> bool {
+        !matches!(&self.estimate, Estimate::Value { residuals, .. } if residuals.is_empty())
+    }
+}
+
 impl Estimate {
     fn outputs(&self) -> Vec<Judged<'_>> {
         let judged = |name, form| Judged { name, form };

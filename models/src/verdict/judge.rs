@@ -6,7 +6,8 @@
 use super::life::{self, Life};
 use super::{Row, Verdicts};
 use crate::contract::{
-    Classification, Contract, ErrorOutput, Estimate, Forecast, Rul, ScoreOrder, Spread, Task,
+    ClassOutput, Classification, Contract, ErrorOutput, Estimate, Forecast, Rul, ScoreOrder,
+    Spread, Task,
 };
 use crate::outputs::Values;
 
@@ -125,58 +126,67 @@ impl Verdicts {
     }
 
     fn lives(&mut self, rul: &Rul, outputs: &[Values<'_>]) {
-        let calibrated =
-            !matches!(&rul.estimate, Estimate::Value { residuals, .. } if residuals.is_empty());
-        if calibrated {
-            self.widths.push(rul.horizons.len());
-        }
         match &rul.estimate {
-            Estimate::Value { residuals, .. } => {
-                for value in outputs[0].iter() {
-                    let scale = 1.0;
-                    let life = Life::Residuals {
-                        value,
-                        scale,
-                        residuals,
-                    };
-                    self.life(rul, value, calibrated.then_some(life));
-                }
-            }
+            Estimate::Value { residuals, .. } => self.values(rul, residuals, &outputs[0]),
             Estimate::Quantiles { levels, margin, .. } => {
-                let mut values: Vec<f64> = outputs[0].iter().collect();
-                for quantiles in values.chunks_exact_mut(levels.len()) {
-                    let finite = quantiles.iter().all(|quantile| quantile.is_finite());
-                    let median = life::calibrate(levels, quantiles, *margin);
-                    let value = if finite { median } else { f64::NAN };
-                    self.life(rul, value, Some(Life::Quantiles { levels, quantiles }));
-                }
+                self.quantiles(rul, levels, *margin, &outputs[0]);
             }
             Estimate::Moments {
                 spread, residuals, ..
-            } => {
-                for (mean, spread_of) in outputs[0].iter().zip(outputs[1].iter()) {
-                    let scale = match spread {
-                        Spread::Variance(_) => spread_of.sqrt(),
-                        Spread::StandardDeviation(_) => spread_of,
-                    };
-                    // Neither a root of a negative number nor a negative deviation is a spread.
-                    let known = scale >= 0.0 && scale.is_finite();
-                    let value = if known { mean } else { f64::NAN };
-                    let life = if residuals.is_empty() {
-                        Life::Normal {
-                            mean,
-                            deviation: scale,
-                        }
-                    } else {
-                        Life::Residuals {
-                            value,
-                            scale,
-                            residuals,
-                        }
-                    };
-                    self.life(rul, value, Some(life));
+            } => self.moments(rul, spread, residuals, &outputs[0], &outputs[1]),
+        }
+    }
+
+    fn values(&mut self, rul: &Rul, residuals: &[f64], output: &Values<'_>) {
+        let calibrated = !residuals.is_empty();
+        self.widths.extend(calibrated.then_some(rul.horizons.len()));
+        for value in output.iter() {
+            let life = Life::Residuals {
+                value,
+                scale: 1.0,
+                residuals,
+            };
+            self.life(rul, value, calibrated.then_some(life));
+        }
+    }
+
+    fn quantiles(&mut self, rul: &Rul, levels: &[f64], margin: f64, output: &Values<'_>) {
+        self.widths.push(rul.horizons.len());
+        let mut values: Vec<f64> = output.iter().collect();
+        for quantiles in values.chunks_exact_mut(levels.len()) {
+            let finite = quantiles.iter().all(|quantile| quantile.is_finite());
+            let median = life::calibrate(levels, quantiles, margin);
+            let value = if finite { median } else { f64::NAN };
+            self.life(rul, value, Some(Life::Quantiles { levels, quantiles }));
+        }
+    }
+
+    fn moments(
+        &mut self,
+        rul: &Rul,
+        spread: &Spread,
+        residuals: &[f64],
+        means: &Values<'_>,
+        spreads: &Values<'_>,
+    ) {
+        self.widths.push(rul.horizons.len());
+        for (mean, told) in means.iter().zip(spreads.iter()) {
+            let deviation = match spread {
+                Spread::Variance(_) => told.sqrt(),
+                Spread::StandardDeviation(_) => told,
+            };
+            // Neither a root of a negative number nor a negative deviation is a spread.
+            let known = deviation >= 0.0 && deviation.is_finite();
+            let life = if residuals.is_empty() {
+                Life::Normal { mean, deviation }
+            } else {
+                Life::Residuals {
+                    value: mean,
+                    scale: deviation,
+                    residuals,
                 }
-            }
+            };
+            self.life(rul, if known { mean } else { f64::NAN }, Some(life));
         }
     }
 
@@ -203,7 +213,7 @@ impl Verdicts {
     fn classes(&mut self, told: &Classification, output: &Values<'_>, rows: usize) {
         let normal = told.normal;
         let values: Vec<f64> = output.iter().collect();
-        if let crate::contract::ClassOutput::Label(_) = told.output {
+        if let ClassOutput::Label(_) = told.output {
             let judged = values.iter().map(|place| Row::Class {
                 class: *place as usize,
                 normal,

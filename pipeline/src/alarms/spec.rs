@@ -1,6 +1,6 @@
 //! What an alarm watches and when it is raised, from the configuration.
 
-use forewarn_models::contract::{Classification, Estimate, ScoreOrder};
+use forewarn_models::contract::{ClassOutput, Classification, ScoreOrder};
 use forewarn_models::{Task, Verdict};
 
 use crate::config::{AlarmConfig, Config, Problems, Watch};
@@ -187,18 +187,16 @@ fn given(task: &Task) -> Vec<Watch> {
         Task::Forecast(_) => vec![Watch::Confidence, Watch::Score],
         Task::Rul(rul) => {
             let mut given = vec![Watch::Rul, Watch::Health];
-            let is_bare =
-                matches!(&rul.estimate, Estimate::Value { residuals, .. } if residuals.is_empty());
-            if !is_bare {
+            if rul.has_interval() {
                 given.push(Watch::RulLow);
-            }
-            if !is_bare && !rul.horizons.is_empty() {
-                given.push(Watch::Failure);
+                given.extend((!rul.horizons.is_empty()).then_some(Watch::Failure));
             }
             given
         }
         Task::Classification(Classification {
-            normal: Some(_), ..
+            normal: Some(_),
+            output: ClassOutput::Probabilities(_),
+            ..
         }) => vec![Watch::Score],
         Task::Classification(_) | Task::Custom { .. } => Vec::new(),
     }
@@ -212,7 +210,9 @@ fn watch(wanted: Option<Watch>, group: usize, serving: &Serving) -> Result<Watch
         let planned = &serving.models[*member];
         let task = &planned.model.contract.task;
         let given = given(task);
-        let chosen = *chosen.get_or_insert(*given.first().unwrap_or(&Watch::Score));
+        let none = || format!("model {} gives nothing to watch", planned.model.name);
+        let first = *given.first().ok_or_else(none)?;
+        let chosen = *chosen.get_or_insert(first);
         if !given.contains(&chosen) {
             let words: Vec<&str> = given.iter().map(|watch| word(*watch)).collect();
             return Err(format!(
