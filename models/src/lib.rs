@@ -17,10 +17,14 @@
 //! | `recurrent` | the state of a recurrent model, in the graph's tensors and per asset |
 //! | [`verdict`] | raw outputs into anomaly scores, contributions and remaining useful life |
 //! | [`model`] | all of the above for one version, loaded, checked and probed |
+//! | [`admission`] | what a file goes through before it may score: looked at, copied, tried in a process of its own |
+//! | [`loader`] | how a pipeline gets models: admitted ones, or any |
 //!
 //! Not here: telemetry, Kafka, features, sequences and states per asset (the `pipeline` crate), training (the `training` crate).
 
+pub mod admission;
 pub mod contract;
+pub mod loader;
 pub mod model;
 mod recurrent;
 pub mod repository;
@@ -29,7 +33,9 @@ pub mod scorer;
 pub mod signature;
 pub mod verdict;
 
+pub use admission::{Admission, Refusal};
 pub use contract::{Contract, Padding, Sequence, StatePair, Task};
+pub use loader::Loader;
 pub use model::{LoadError, Model};
 pub use repository::{ModelFiles, Repository};
 pub use runtime::Runtime;

@@ -1,6 +1,6 @@
 //! One version of a model, loaded, checked against its contract and probed.
 //!
-//! Not here: running untrusted files in a child process, hot swap.
+//! Not here: whether a file may be loaded at all (`admission/`), hot swap.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,15 @@ pub struct Model {
     pub version: u32,
     pub contract: Contract,
     scorer: Scorer,
+}
+
+/// What the graph gave for some rows, before it is judged.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Raw {
+    /// The judged output, row by row.
+    pub outputs: Vec<f32>,
+    /// Of a recurrent model, the state after one row, for each row; empty for others.
+    pub states: Vec<f32>,
 }
 
 /// Why a version can't be used.
@@ -85,6 +94,30 @@ impl Model {
     /// Values of state that a recurrent model keeps per asset; 0 for other models.
     pub fn state_len(&self) -> usize {
         self.scorer.state_len()
+    }
+
+    /// Values of one row of input: L × F.
+    pub(crate) fn row_len(&self) -> usize {
+        self.scorer.row_len()
+    }
+
+    /// Runs whole rows of L × F values, each as the first of its asset, without a verdict.
+    pub(crate) fn raw(&mut self, input: &[f32]) -> Result<Raw, ScoreError> {
+        let rows = input.len() / self.row_len();
+        let mut states = vec![0.0; rows * self.state_len()];
+        let mut outputs = Vec::new();
+        let mut finite = Vec::new();
+        self.scorer.score(input, &mut states, |run| {
+            outputs.extend_from_slice(run.output);
+            finite.extend_from_slice(run.finite);
+        })?;
+        // A state that is not finite is not kept; here it is to be seen.
+        for (state, finite) in states.chunks_mut(self.state_len().max(1)).zip(finite) {
+            if !finite {
+                state.fill(f32::NAN);
+            }
+        }
+        Ok(Raw { outputs, states })
     }
 
     /// Scores whole rows of L × F values and judges them; for models without state.

@@ -21,6 +21,23 @@ pub struct ModelFiles {
     pub manifest: PathBuf,
 }
 
+impl ModelFiles {
+    /// The files of a version that lies in `folder`.
+    pub fn in_folder(name: &str, version: u32, folder: &Path) -> Self {
+        ModelFiles {
+            name: name.into(),
+            version,
+            onnx: folder.join("model.onnx"),
+            manifest: folder.join("model.toml"),
+        }
+    }
+
+    /// Where the graph lies.
+    pub fn folder(&self) -> PathBuf {
+        self.onnx.parent().unwrap_or(Path::new(".")).to_owned()
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
     #[error("model repository {} can't be read ({source}): set `models.repository` to the folder that holds <name>/<version>/model.onnx", root.display())]
@@ -103,13 +120,8 @@ impl Repository {
                 dir: dir.clone(),
             })?,
         };
-        let dir = dir.join(version.to_string());
-        Ok(ModelFiles {
-            name: name.into(),
-            version,
-            onnx: dir.join("model.onnx"),
-            manifest: dir.join("model.toml"),
-        })
+        let folder = dir.join(version.to_string());
+        Ok(ModelFiles::in_folder(name, version, &folder))
     }
 }
 
