@@ -7,6 +7,7 @@ use forewarn_pipeline::metrics::Metrics;
 use forewarn_pipeline::{Config, Service, Shutdown};
 
 use crate::cli::RunArgs;
+use crate::guard;
 use crate::terminal::thousands;
 
 /// How often a running service says how it fares.
@@ -18,7 +19,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         config.kafka.brokers.clone_from(brokers);
     }
     let name = config.name.clone();
-    let service = Service::new(config)?;
+    let loader = guard::loader(&config)?;
+    let service = Service::new(config, &loader)?;
     let shutdown = Shutdown::default();
     stop_on_signals(&shutdown)?;
     let metrics = service.metrics();

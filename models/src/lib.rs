@@ -9,7 +9,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`repository`] | where a name and a version are on disk |
+//! | [`repository`] | where a name and a version are on disk, which one serves, what was done to it |
 //! | [`contract`] | what the model says it needs and gives (`forewarn.*` metadata, or `model.toml`) |
 //! | [`signature`] | what the graph really has; compared with the contract |
 //! | [`runtime`] | finding and loading `libonnxruntime.so`, with an error that says what to do |

@@ -15,7 +15,7 @@ use crate::signature::Signature;
 use crate::verdict::Verdicts;
 
 /// Prefix of the contract's keys in an ONNX file's `metadata_props`.
-const PREFIX: &str = "forewarn.";
+pub(crate) const PREFIX: &str = "forewarn.";
 
 #[derive(Debug)]
 pub struct Model {

@@ -1,12 +1,12 @@
 //! The plan: a checked configuration bound to compiled views and loaded models. What does not fit is told
 //! here, all at once, before anything is read.
 
-use forewarn_models::{LoadError, Model, Repository, Runtime};
+use forewarn_models::{Loader, Model, Repository, Runtime};
 
 use crate::align::AlignSpec;
 use crate::clocks::micros;
 use crate::conditions::{Condition, ConditionsSpec};
-use crate::config::{Config, Problems, ServedModel, View};
+use crate::config::{Config, Problems, View};
 use crate::feature::{FeatureView, InputColumns, Scope};
 use crate::sequence::Columns;
 use crate::signal::MissingPolicy;
@@ -54,11 +54,11 @@ pub struct PlannedModel {
 }
 
 impl Plan {
-    /// Compiles the views, loads the models and binds them.
+    /// Compiles the views, lets `loader` load the models, and binds them.
     ///
     /// # Errors
     /// Every problem of views and models, with the key at fault.
-    pub fn build(config: &Config) -> Result<Self, Problems> {
+    pub fn build(config: &Config, loader: &Loader) -> Result<Self, Problems> {
         let mut problems = config.problems();
         let conditions = ConditionsSpec::of(config);
         let mut views = compile_views(config, &conditions, &mut problems);
@@ -74,7 +74,8 @@ impl Plan {
         for (i, served) in config.models.serve.iter().enumerate() {
             let mut told = Vec::new();
             let model = runtime.as_ref().ok().and_then(|runtime| {
-                load(runtime, &repository, served)
+                loader
+                    .load(runtime, &repository, &served.name, served.version)
                     .map_err(|errors| told.extend(errors))
                     .ok()
             });
@@ -265,23 +266,6 @@ fn compile_view(
         ordered,
         sequence: 0,
         models: Vec::new(),
-    })
-}
-
-fn load(
-    runtime: &Runtime,
-    repository: &Repository,
-    served: &ServedModel,
-) -> Result<Model, Vec<String>> {
-    let files = repository
-        .resolve(&served.name, served.version)
-        .map_err(|error| vec![error.to_string()])?;
-    Model::load(runtime, &files).map_err(|error| match error {
-        LoadError::Contract { path, problems } => problems
-            .iter()
-            .map(|problem| format!("{}: {problem}", path.display()))
-            .collect(),
-        other => vec![other.to_string()],
     })
 }
 

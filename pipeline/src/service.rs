@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use forewarn_models::Loader;
+
 use crate::config::{Config, Problems};
 use crate::kafka::topics::{self, TopicError};
 use crate::kafka::{Worker, WorkerError};
@@ -72,9 +74,9 @@ impl Service {
     ///
     /// # Errors
     /// All problems of views and models.
-    pub fn new(config: Config) -> Result<Self, ServiceError> {
+    pub fn new(config: Config, loader: &Loader) -> Result<Self, ServiceError> {
         let plans = (0..config.service.workers)
-            .map(|_| Plan::build(&config))
+            .map(|_| Plan::build(&config, loader))
             .collect::<Result<_, _>>()?;
         Ok(Service {
             config: Arc::new(config),

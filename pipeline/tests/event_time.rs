@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::path::Path;
 
+use forewarn_models::Loader;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::publish::{
     Encoder, Output, OutputRecord, Publisher, SetAside, SetAsideRecord,
@@ -84,7 +85,7 @@ struct Run<'a> {
 }
 
 fn engine(config: &Config) -> Engine {
-    Engine::new(config, Plan::build(config).unwrap())
+    Engine::new(config, Plan::build(config, &Loader::trusted()).unwrap())
 }
 
 impl<'a> Run<'a> {

@@ -22,6 +22,8 @@ use super::digest::{is_sha256, sha256};
 use super::inspect::inspect;
 use super::outline::Outline;
 use super::refusal::Reason;
+use crate::contract::{self, Contract};
+use crate::model::PREFIX;
 use crate::repository::ModelFiles;
 
 /// The graph, its contract, and an input of its own to try it with.
@@ -68,6 +70,37 @@ impl Bundle {
         }
         bundle.external(folder, limit)?;
         Ok(bundle)
+    }
+
+    /// The keys of the contract: those of the file's metadata, then those of `model.toml`, which win.
+    ///
+    /// # Errors
+    /// When `model.toml` is no TOML.
+    pub fn keys(&self) -> Result<BTreeMap<String, String>, Reason> {
+        let own = self.outline.metadata.iter();
+        let mut keys: BTreeMap<String, String> = own
+            .filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?.to_owned(), value.clone())))
+            .collect();
+        if let Some(manifest) = self.parts.get(MANIFEST) {
+            let text = String::from_utf8_lossy(&manifest.bytes);
+            let wrong = |error| Reason::Manifest(format!("{MANIFEST}: is no TOML: {error}"));
+            keys.extend(contract::keys_from_toml(&text).map_err(wrong)?);
+        }
+        Ok(keys)
+    }
+
+    /// The contract, whether or not the graph fits it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn contract(&self) -> Result<Contract, Reason> {
+        Contract::from_keys(&self.keys()?).map_err(Reason::DoesNotFit)
+    }
+
+    /// Names of all files, and the SHA-256 of each.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parts = self.parts.iter();
+        parts.map(|(name, part)| (name.as_str(), part.sha256.as_str()))
     }
 
     fn insert(&mut self, name: &str, bytes: Vec<u8>) {

@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use bundle::Bundle;
+pub use digest::sha256;
 pub use environment::Environment;
 pub use golden::Answer;
 pub use outline::{Outline, Port};
@@ -99,6 +100,13 @@ pub struct Admitted {
     source: PathBuf,
 }
 
+/// The first trial of an admitted version.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub environment: Environment,
+    pub report: Report,
+}
+
 impl Admission {
     /// Without a prober, models are tried in this process: for tests and benches with models of one's own.
     pub fn new(
@@ -132,10 +140,13 @@ impl Admission {
         self.read(files).map_err(|reason| reason.of(&files.onnx))
     }
 
-    /// Is this version in the store? Nothing is run.
-    pub fn is_admitted(&self, files: &ModelFiles) -> bool {
-        let found = self.read(files).and_then(|bundle| self.store.find(&bundle));
-        matches!(found, Ok(Some(_)))
+    /// What is known of a version from when it was admitted; nothing is run.
+    pub fn known(&self, bundle: &Bundle) -> Option<Known> {
+        let entry = self.store.find(bundle).ok().flatten()?;
+        Some(Known {
+            environment: entry.admitted.environment.clone(),
+            report: Store::report(&entry, &entry.admitted.environment)?,
+        })
     }
 
     fn read(&self, files: &ModelFiles) -> Result<Bundle, Reason> {

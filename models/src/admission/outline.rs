@@ -11,6 +11,7 @@
 //! Not here: which of it is allowed (`inspect.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::wire::{Value, WireError, fields};
 
@@ -45,6 +46,25 @@ pub struct Port {
     pub element: u64,
     /// `None`: of any size.
     pub shape: Vec<Option<u64>>,
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let element = match self.element {
+            1 => "f32",
+            6 => "i32",
+            7 => "i64",
+            8 => "string",
+            9 => "bool",
+            10 => "f16",
+            11 => "f64",
+            _ => "?",
+        };
+        let size =
+            |size: &Option<u64>| size.map_or_else(|| "?".to_owned(), |size| size.to_string());
+        let dims: Vec<String> = self.shape.iter().map(size).collect();
+        write!(f, "{} {element}[{}]", self.name, dims.join(","))
+    }
 }
 
 /// Why no outline can be made.

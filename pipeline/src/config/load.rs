@@ -266,11 +266,7 @@ impl Reader {
     }
 
     fn models(&mut self, base: &Path) -> Models {
-        let empty = Models {
-            repository: PathBuf::new(),
-            runtime: None,
-            serve: Vec::new(),
-        };
+        let empty = Models::serving_none(PathBuf::new());
         let Some(table) = self.table(
             "models",
             "name the repository and at least one [[models.serve]]",
@@ -282,6 +278,7 @@ impl Reader {
         };
         models.repository = base.join(&models.repository);
         models.runtime = models.runtime.map(|path| base.join(path));
+        models.store = models.store.map(|path| base.join(path));
         if models.serve.is_empty() {
             self.problem(
                 "models",

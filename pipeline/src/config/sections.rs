@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::admission;
+
 /// `[kafka]`: how to reach the cluster.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -359,6 +361,32 @@ pub struct Models {
     pub runtime: Option<PathBuf>,
     /// The models that score every reading.
     pub serve: Vec<ServedModel>,
+    /// Folder with the copies that are really loaded, by their hash. Whoever can write there can change what
+    /// scores. Default: `.store` in the repository, or, where that can't be written, `forewarn/store` in the
+    /// user's cache folder.
+    #[serde(default)]
+    pub store: Option<PathBuf>,
+    /// A version with more bytes, weights in other files included, is refused without being read. Default:
+    /// 1 GiB, more than keeps up with a stream on a processor.
+    #[serde(default = "admission::max_bytes")]
+    pub max_bytes: u64,
+    /// Most bytes of address space of the process in which a new version is tried, program and ONNX Runtime
+    /// included (about 1 GiB). Too small: large models are refused. Too large: a graph that asks for much
+    /// memory gets it, for as long as it is tried. Default: 4 GiB.
+    #[serde(default = "admission::probe_memory")]
+    pub probe_memory: u64,
+    /// How long the trial of a new version may take. Default: 30 s.
+    #[serde(default = "admission::probe_time", with = "humantime_serde")]
+    pub probe_time: Duration,
+    /// Keys whose signatures are right, each as in the second line of `minisign.pub`. A signature that lies
+    /// beside a model (`model.onnx.minisig`) must then be of one of them. Default: none, and signatures are
+    /// not looked at.
+    #[serde(default)]
+    pub public_keys: Vec<String>,
+    /// Refuses models without a signature, of `model.onnx` and, where there is one, of `model.toml`. Default:
+    /// false.
+    #[serde(default)]
+    pub require_signature: bool,
 }
 
 /// `[[models.serve]]`: one model on one view.
@@ -366,7 +394,7 @@ pub struct Models {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ServedModel {
     pub name: String,
-    /// Default: the highest version in the repository.
+    /// Default: the champion, or the highest version where none was promoted.
     #[serde(default)]
     pub version: Option<u32>,
     /// The feature view that gives its input.
