@@ -278,7 +278,7 @@ fn greed_hangs_and_crashes_stay_in_the_other_process() {
     ends("cat > /dev/null").refused("crashed", "gave no answer");
     // It talks without end: it is not listened to for ever.
     ends("yes").refused("crashed", "the process that tried it ended");
-    ends("sleep 60").refused("too-slow", "3s");
+    ends("exec sleep 60").refused("too-slow", "3s");
     let mut dropped = Dropped::new(&File::identity().bytes());
     dropped.prober = Some(Prober::new("/nowhere/forewarn", &[]));
     dropped.refused("no-probe", "can't be started");

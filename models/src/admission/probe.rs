@@ -16,7 +16,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rlimit::Resource;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::GOLDEN;
@@ -102,22 +102,15 @@ pub fn serve(mut input: impl Read, mut output: impl Write) -> std::io::Result<()
 /// Limits of this process, once and for all.
 fn limit(request: &Request) -> std::io::Result<()> {
     let limits = [
-        (Resource::As, request.memory),
+        (Resource::AS, request.memory),
         // The wall clock is the parent's to watch; this ends a child whose parent is gone.
-        (Resource::Cpu, request.seconds + 1),
-        (Resource::Fsize, 0),
-        (Resource::Nofile, OPEN_FILES),
-        (Resource::Core, 0),
+        (Resource::CPU, request.seconds + 1),
+        (Resource::FSIZE, 0),
+        (Resource::NOFILE, OPEN_FILES),
+        (Resource::CORE, 0),
     ];
     for (resource, most) in limits {
-        let most = Some(most);
-        setrlimit(
-            resource,
-            Rlimit {
-                current: most,
-                maximum: most,
-            },
-        )?;
+        resource.set(most, most)?;
     }
     Ok(())
 }

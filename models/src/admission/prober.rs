@@ -5,14 +5,12 @@
 //! bounded answer.
 
 use std::io::{Read, Write as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::Limits;
 use super::probe::{Failure, Reply, Report, Request};
@@ -69,8 +67,6 @@ impl Prober {
             .env("ORT_DISABLE_TELEMETRY", "1")
             .envs(library_path.map(|path| ("LD_LIBRARY_PATH", path)))
             .current_dir(&request.folder)
-            // Of its own, so that all of it can be ended.
-            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -98,7 +94,7 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus
             return Ok(Some(status));
         }
         if Instant::now() >= deadline {
-            kill_process_group(Pid::from_child(child), Signal::KILL)?;
+            child.kill()?;
             child.wait()?;
             return Ok(None);
         }

@@ -80,6 +80,8 @@ impl Dropped {
         let told = refusal.to_string();
         assert_eq!(refusal.code(), code, "{told}");
         assert!(told.contains(words), "no \"{words}\" in: {told}");
+        // The table in docs/models.md is made of these lines.
+        println!("| `{code}` | {} |", refusal.reason);
         let place = self.folder().display().to_string();
         assert!(told.starts_with(&place), "names the file: {told}");
         assert_eq!(entries(&self.store()), Vec::<String>::new(), "{told}");

@@ -145,7 +145,7 @@ impl Draft {
         let input = inputs.first()?;
         if !self.has("features") && !self.has_below("input") {
             let width = input.shape.last().copied().flatten();
-            let count = width.map_or_else(|| "the".to_owned(), |width| format!("its {width}"));
+            let count = width.map_or_else(|| "the".to_owned(), |width| format!("the {width}"));
             return Some(Question {
                 key: "features",
                 text: format!(

@@ -55,7 +55,7 @@ impl MlModel {
             bail!("{}: {size} bytes are no MLmodel", place());
         }
         let text = fs::read_to_string(path).with_context(place)?;
-        let model: MlModel = serde_saphyr::from_str(&text).with_context(place)?;
+        let model: MlModel = serde_norway::from_str(&text).with_context(place)?;
         let Some(onnx) = &model.flavors.onnx else {
             bail!(
                 "{}: has no flavor onnx: log the model with mlflow.onnx.log_model, having converted it",
