@@ -299,7 +299,10 @@ fn what_does_not_fit_its_contract_is_told_with_all_problems() {
     dropped.refused("manifest", "model.toml: is no TOML");
     // A graph that is not sound is ONNX Runtime's to refuse.
     let loose = File::new(&[node("Identity", &["nothing"], &["e"])]).bytes();
-    Dropped::new(&loose).refused("does-not-load", "ONNX Runtime can't load it");
+    Dropped::new(&loose).refused(
+        "does-not-load",
+        "can't load it: Invalid model. Node input 'nothing'",
+    );
 }
 
 #[test]

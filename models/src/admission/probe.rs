@@ -123,7 +123,7 @@ pub(super) fn probe(runtime: &Runtime, files: &ModelFiles) -> Result<Report, Fai
         LoadError::Manifest { source, .. } => {
             Failure::DoesNotFit(vec![format!("model.toml: {source}")])
         }
-        LoadError::Onnx { source, .. } => Failure::DoesNotLoad(source.to_string()),
+        LoadError::Onnx { source, .. } => Failure::DoesNotLoad(without_path(&source.to_string())),
         LoadError::Probe { source, .. } => Failure::DoesNotRun(source.to_string()),
     })?;
     let load_seconds = begun.elapsed().as_secs_f64();
@@ -151,6 +151,16 @@ pub(super) fn probe(runtime: &Runtime, files: &ModelFiles) -> Result<Report, Fai
         rows_per_second,
         peak_bytes: peak_bytes(),
     })
+}
+
+/// The path of the copy means nothing to a reader, and what is refused is told with its own.
+fn without_path(message: &str) -> String {
+    let end = message.split_once("Load model from ");
+    let reason = end.and_then(|(_, rest)| rest.split_once(" failed:"));
+    reason
+        .map_or(message, |(_, reason)| reason)
+        .trim()
+        .to_owned()
 }
 
 /// The golden input of the version in `folder`: its own, or made-up rows.
