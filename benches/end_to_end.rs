@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use forewarn_models::Loader;
 use forewarn_pipeline::{Config, Service, Shutdown};
 
 const PARTITIONS: usize = 8;
@@ -76,7 +77,7 @@ fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce
     config.sink.predictions = format!("{}-out", config.name);
     config.sink.dead_letters = format!("{}-dead", config.name);
     fill(&config.source.topic);
-    let service = Service::new(config).expect("the shipped models");
+    let service = Service::new(config, Loader::trusted()).expect("the shipped models");
     let (metrics, shutdown) = (service.metrics(), Shutdown::default());
     let stop = shutdown.clone();
     let serving = std::thread::spawn(move || service.run(&stop, Some(PARTITIONS)));

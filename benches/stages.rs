@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
 
-use forewarn_models::{Model, Repository, Runtime, Verdicts};
+use forewarn_models::{Loader, Model, Repository, Runtime, Verdicts};
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::publish::{Encoder, OutputRecord, Publisher, SetAsideRecord};
 use forewarn_pipeline::{Config, Engine, Plan};
@@ -63,7 +63,7 @@ enum Until {
 
 /// Takes the log through an engine in batches; gives seconds.
 fn run(config: &Config, log: &Log, until: Until) -> f64 {
-    let plan = Plan::build(config).expect("the shipped models");
+    let plan = Plan::build(config, &Loader::trusted()).expect("the shipped models");
     let mut engine = Engine::new(config, plan);
     // Below `publish_from` a reading builds state and is not scored.
     engine.assign(

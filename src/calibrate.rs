@@ -11,6 +11,7 @@ use forewarn_training::calibrate::{Calibration, Scores, calibrate};
 use serde_json::json;
 
 use crate::cli::CalibrateArgs;
+use crate::guard;
 use crate::history::History;
 use crate::terminal::thousands;
 
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
     let from = instant(args.from.as_deref(), "--from")?.unwrap_or(i64::MIN);
     let to = instant(args.to.as_deref(), "--to")?.unwrap_or(i64::MAX);
     let history = History::new(args.input.as_deref(), &mut config)?;
-    let plan = Plan::build(&config)?;
+    let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let group = group(&plan, &args.model)?;
     let rule = rule(&plan, group);
     let mut scores = Scores::default();

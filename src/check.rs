@@ -10,16 +10,21 @@ use forewarn_pipeline::window::Kind;
 use forewarn_pipeline::{Config, Plan};
 
 use crate::cli::CheckArgs;
+use crate::guard;
 
 pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     let (config, mut problems) = Config::inspect(&args.config);
-    let plan = match config.as_ref().map(Plan::build) {
-        Some(Ok(plan)) => Some(plan),
-        Some(Err(more)) => {
-            problems.list.extend(more.list);
-            None
-        }
-        None => None,
+    let loader = config.as_ref().map(guard::loader).transpose();
+    let plan = match (&config, &loader) {
+        (Some(config), Ok(Some(loader))) => match Plan::build(config, loader) {
+            Ok(plan) => Some(plan),
+            Err(more) => {
+                problems.list.extend(more.list);
+                None
+            }
+        },
+        // A key that can't be read is among the problems of the file.
+        _ => None,
     };
     let count = problems.list.len();
     if let Err(problems) = problems.into_result() {
@@ -30,6 +35,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<()> {
             plural(count, "problem")
         );
     }
+    loader?;
     if let (Some(config), Some(plan)) = (config, plan) {
         describe(&args.config.display().to_string(), &config, &plan);
     }

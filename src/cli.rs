@@ -47,6 +47,11 @@ pub(crate) enum Command {
     Watch(WatchArgs),
     /// See it all at once: feed, score, publish, read back and compare with the truth
     Demo(DemoArgs),
+    /// List, add, check, compare, promote and remove models
+    Model(crate::model::ModelArgs),
+    /// Try a model: a request on standard input, the answer on standard output
+    #[command(hide = true)]
+    ProbeModel,
 }
 
 #[derive(Debug, Args)]

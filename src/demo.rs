@@ -21,6 +21,7 @@ use rdkafka::mocking::MockCluster;
 
 use crate::cli::{DemoArgs, FleetArg};
 use crate::feed::{Fed, KafkaTarget, Pace, data_dir};
+use crate::guard;
 use crate::terminal::{progress, thousands};
 
 mod cars;
@@ -151,7 +152,8 @@ fn watch(scenario: &dyn Scenario, config: Config, truth_topic: &str) -> Result<O
         .map(|served| served.name.clone())
         .collect();
     let expected = scenario.readings() * models.len() as u64;
-    let service = Service::new(config)?;
+    let loader = guard::loader(&config)?;
+    let service = Service::new(config, loader)?;
     let metrics = service.metrics();
     let shutdown = Shutdown::default();
     let reader = PredictionReader::open(&kafka, &predictions, From::Beginning)?;

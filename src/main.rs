@@ -6,7 +6,9 @@ mod cli;
 mod demo;
 mod feed;
 mod files;
+mod guard;
 mod history;
+mod model;
 mod replay;
 mod run;
 mod score;
@@ -20,7 +22,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    limit_polars_threads();
+    set_environment();
     terminal::end_quietly_on_broken_pipe();
     let cli = Cli::parse();
     terminal::init_logging(&cli.logging, &cli.command);
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         Command::Feed(args) => feed::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Model(args) => model::run(&args),
+        Command::ProbeModel => guard::probe_model(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,11 +47,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// A micro-batch is too small to share between threads; workers are the parallelism. Polars reads this once,
-/// at its first use.
+/// What libraries read from the environment, once, at their first use; a person's own setting stays.
 #[expect(unsafe_code, reason = "set before any other thread exists")]
-fn limit_polars_threads() {
-    if std::env::var_os("POLARS_MAX_THREADS").is_none() {
-        unsafe { std::env::set_var("POLARS_MAX_THREADS", "1") };
+fn set_environment() {
+    let defaults = [
+        // A micro-batch is too small to share between threads; workers are the parallelism.
+        ("POLARS_MAX_THREADS", "1"),
+        // ONNX Runtime opens a database for it in the home folder before its interface can tell it not to.
+        ("ORT_DISABLE_TELEMETRY", "1"),
+    ];
+    for (name, value) in defaults {
+        if std::env::var_os(name).is_none() {
+            unsafe { std::env::set_var(name, value) };
+        }
     }
 }

@@ -12,6 +12,7 @@ use polars::prelude::{Column, DataFrame, DataType, TimeUnit};
 
 use crate::cli::ReplayArgs;
 use crate::files::{table_format, write_table};
+use crate::guard;
 use crate::history::History;
 use crate::terminal::thousands;
 
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     }
     let history = History::new(args.input.as_deref(), &mut config)?;
     table_format(&args.output)?;
-    let plan = Plan::build(&config)?;
+    let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let named = |view: &forewarn_pipeline::plan::PlannedView| view.view.name() == args.view;
     let Some(view) = plan.views.iter().position(named) else {
         let known: Vec<&str> = plan.views.iter().map(|view| view.view.name()).collect();

@@ -8,6 +8,7 @@ use forewarn_pipeline::swap::ReloadHandle;
 use forewarn_pipeline::{Config, Service, Shutdown};
 
 use crate::cli::RunArgs;
+use crate::guard;
 use crate::terminal::thousands;
 
 /// How often a running service says how it fares.
@@ -19,7 +20,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
         config.kafka.brokers.clone_from(brokers);
     }
     let name = config.name.clone();
-    let service = Service::new(config)?;
+    let loader = guard::loader(&config)?;
+    let service = Service::new(config, loader)?;
     let shutdown = Shutdown::default();
     watch_signals(&shutdown, service.reload_handle())?;
     let metrics = service.metrics();

@@ -9,7 +9,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`repository`] | where a name and a version are on disk |
+//! | [`repository`] | where a name and a version are on disk, which one serves, what was done to it |
 //! | [`contract`] | what the model says it needs and gives (`forewarn.*` metadata, or `model.toml`) |
 //! | [`signature`] | what the graph really has; compared with the contract |
 //! | [`runtime`] | finding and loading `libonnxruntime.so`, with an error that says what to do |
@@ -20,13 +20,17 @@
 //! | [`verdict`] | raw outputs into anomaly scores, contributions, remaining useful life, classes |
 //! | `attribution` | which feature a result is due to, by occlusion |
 //! | [`model`] | all of the above for one version, loaded, checked and probed |
+//! | [`admission`] | what a file goes through before it may score: looked at, copied, tried in a process of its own |
+//! | [`loader`] | how a pipeline gets models: admitted ones, or any |
 //!
 //! Not here: telemetry, Kafka, features, sequences and states per asset (the `pipeline` crate), training (the `training` crate).
 
+pub mod admission;
 mod attribution;
 pub mod contract;
 mod element;
 mod inputs;
+pub mod loader;
 pub mod model;
 mod outputs;
 mod recurrent;
@@ -36,8 +40,10 @@ pub mod scorer;
 pub mod signature;
 pub mod verdict;
 
+pub use admission::{Admission, Refusal};
 pub use contract::{Contract, Padding, ScoreOrder, Sequence, StatePair, Task};
 pub use element::Element;
+pub use loader::Loader;
 pub use model::{LoadError, Model, Usage};
 pub use repository::{ModelFiles, Repository};
 pub use runtime::Runtime;

@@ -1,6 +1,6 @@
 //! One version of a model, loaded, checked against its contract and probed.
 //!
-//! Not here: running untrusted files in a child process, hot swap.
+//! Not here: whether a file may be loaded at all (`admission/`), hot swap.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::signature::Signature;
 use crate::verdict::Verdicts;
 
 /// Prefix of the contract's keys in an ONNX file's `metadata_props`.
-const PREFIX: &str = "forewarn.";
+pub(crate) const PREFIX: &str = "forewarn.";
 
 #[derive(Debug)]
 pub struct Model {
@@ -34,6 +34,15 @@ pub struct Usage {
     pub rows: u64,
     /// Time spent on them.
     pub time: Duration,
+}
+
+/// What the graph gave for some rows, before it is judged.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Raw {
+    /// The judged outputs, row by row.
+    pub outputs: Vec<f64>,
+    /// Of a recurrent model, the state after one row, for each row; empty for others.
+    pub states: Vec<f32>,
 }
 
 /// Why a version can't be used.
@@ -99,6 +108,42 @@ impl Model {
     /// Values of state that a recurrent model keeps per asset; 0 for other models.
     pub fn state_len(&self) -> usize {
         self.scorer.state_len()
+    }
+
+    /// Values of one row of input, as [`Self::score`] takes it.
+    pub(crate) fn row_len(&self) -> usize {
+        self.contract.input_len()
+    }
+
+    /// Makes made-up rows of what the graph can take: integers are often places in a table.
+    pub(crate) fn suit(&self, input: &mut [f32]) {
+        self.scorer.suit(input);
+    }
+
+    /// Runs whole rows of L × F values, each as the first of its asset, without a verdict.
+    pub(crate) fn raw(&mut self, input: &[f32]) -> Result<Raw, ScoreError> {
+        let rows = input.len() / self.row_len();
+        let mut states = vec![0.0; rows * self.state_len()];
+        let mut outputs = Vec::new();
+        let mut sound = Vec::new();
+        self.scorer.score(input, &mut states, |run| {
+            // Row by row, so that it does not matter how many rows a run takes.
+            let values: Vec<Vec<f64>> = run.outputs.iter().map(|o| o.iter().collect()).collect();
+            for row in 0..run.sound.len() {
+                for values in &values {
+                    let width = values.len() / run.sound.len();
+                    outputs.extend_from_slice(&values[row * width..][..width]);
+                }
+            }
+            sound.extend_from_slice(run.sound);
+        })?;
+        // A state that is not finite is not kept; here it is to be seen.
+        for (state, sound) in states.chunks_mut(self.state_len().max(1)).zip(sound) {
+            if !sound {
+                state.fill(f32::NAN);
+            }
+        }
+        Ok(Raw { outputs, states })
     }
 
     /// Scores whole rows of [`Contract::input_len`] values (L × F, of a forecast also the rows up to the one

@@ -21,6 +21,7 @@ const LIBRARY: &str = "libonnxruntime.so";
 #[derive(Debug, Clone)]
 pub struct Runtime {
     environment: Environment,
+    path: PathBuf,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -71,7 +72,20 @@ impl Runtime {
             .build()
             .map_err(|error| unusable(error.to_string()))?;
         tracing::debug!(path = %path.display(), build = ort::info(), "onnx runtime loaded");
-        Ok(Runtime { environment })
+        Ok(Runtime {
+            environment,
+            path: path.clone(),
+        })
+    }
+
+    /// The library.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the library says of its own build: commit and options.
+    pub fn build(&self) -> &'static str {
+        ort::info().trim_start_matches("ORT Build Info: ")
     }
 
     pub(crate) fn environment(&self) -> &Environment {

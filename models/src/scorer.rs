@@ -235,6 +235,17 @@ impl Scorer {
         Ok(())
     }
 
+    /// Makes made-up rows of what the graph can take: integers are often places in a table, and 0 and 1 are in
+    /// nearly every one.
+    pub fn suit(&self, input: &mut [f32]) {
+        for feature in self.inputs.integer_features() {
+            let column = input.iter_mut().skip(feature);
+            for value in column.step_by(self.inputs.features()) {
+                *value = f32::from(u8::from(*value > 0.0));
+            }
+        }
+    }
+
     /// The bits of all outputs and new states on the made-up rows, run in batches of `batch`.
     fn trial(&mut self, batch: usize) -> Result<Vec<Vec<u64>>, ScoreError> {
         // Distinct values; what they mean to the model does not matter.
@@ -245,13 +256,7 @@ impl Scorer {
         };
         let rows = PROBE_BATCHES[PROBE_BATCHES.len() - 1];
         let mut input = made_up(rows * self.row_len(), 0.37);
-        // But integers are often places in a table: 0 and 1 are in nearly every one.
-        for feature in self.inputs.integer_features() {
-            let column = input.iter_mut().skip(feature);
-            for value in column.step_by(self.inputs.features()) {
-                *value = f32::from(u8::from(*value > 0.0));
-            }
-        }
+        self.suit(&mut input);
         // Within -1 and 1, as the gates of recurrent networks give it.
         let mut state = made_up(rows * self.state_len(), 0.019);
         // Of each output, then of the state.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use forewarn_models::Runtime;
+use forewarn_models::{Loader, Runtime};
 
 use crate::config::{Config, Problems, Reload};
 use crate::kafka::topics::{self, TopicError};
@@ -68,6 +68,7 @@ impl Shutdown {
 pub struct Service {
     config: Arc<Config>,
     plans: Vec<Plan>,
+    loader: Loader,
     metrics: Arc<Metrics>,
     messages: (Sender<Message>, Receiver<Message>),
 }
@@ -77,13 +78,14 @@ impl Service {
     ///
     /// # Errors
     /// All problems of views and models.
-    pub fn new(config: Config) -> Result<Self, ServiceError> {
+    pub fn new(config: Config, loader: Loader) -> Result<Self, ServiceError> {
         let plans = (0..config.service.workers)
-            .map(|_| Plan::build(&config))
+            .map(|_| Plan::build(&config, &loader))
             .collect::<Result<_, _>>()?;
         Ok(Service {
             config: Arc::new(config),
             plans,
+            loader,
             metrics: Arc::default(),
             messages: channel(),
         })
@@ -113,6 +115,7 @@ impl Service {
         let Service {
             config,
             plans,
+            loader,
             metrics,
             messages: (reports, messages),
         } = self;
@@ -127,7 +130,8 @@ impl Service {
         let reloader = match Runtime::load(config.models.runtime.as_deref()) {
             Ok(runtime) if reloads => {
                 let links = (senders, messages);
-                let reloader = Reloader::new(config.clone(), runtime, plan, links, metrics.clone());
+                let source = (runtime, loader);
+                let reloader = Reloader::new(config.clone(), source, plan, links, metrics.clone());
                 let shutdown = shutdown.clone();
                 let run = move || reloader.run(&shutdown);
                 let thread = thread::Builder::new().name("reloader".into()).spawn(run);

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use forewarn_models::Loader;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::{Config, Engine, Plan, Prediction};
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ fn root() -> PathBuf {
 
 fn engine() -> Engine {
     let config = Config::parse("turbofan.toml", CONFIG, &root().join("deploy")).unwrap();
-    let plan = Plan::build(&config).unwrap();
+    let plan = Plan::build(&config, &Loader::trusted()).unwrap();
     Engine::new(&config, plan)
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use forewarn_models::Loader;
 use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::reader::{From, PredictionReader};
 use forewarn_pipeline::kafka::replay::Replay;
@@ -60,7 +61,7 @@ fn run(faults: &[(Api, &[Err])]) -> (BTreeSet<i64>, u64) {
     for (api, errors) in faults {
         cluster.request_errors(*api, errors);
     }
-    let service = Service::new(config.clone()).expect("the fixture model");
+    let service = Service::new(config.clone(), Loader::trusted()).expect("the fixture model");
     let (metrics, shutdown) = (service.metrics(), Shutdown::default());
     let reader = PredictionReader::open(&config.kafka, "out", From::Beginning).expect("a reader");
     let mut seen = BTreeSet::new();
@@ -136,7 +137,10 @@ fn a_partition_that_grows_is_no_end_of_one_that_is_still_to_be_read() {
             .flush(Duration::from_secs(10))
             .expect("acknowledged");
     };
-    let mut engine = Engine::new(&config, Plan::build(&config).expect("the fixture model"));
+    let mut engine = Engine::new(
+        &config,
+        Plan::build(&config, &Loader::trusted()).expect("the fixture model"),
+    );
     let replay = Replay::open(&config, &mut engine).expect("the topic");
     let (mut read, mut batches) = (0, 0);
     while replay
@@ -161,7 +165,8 @@ fn a_partition_that_grows_is_no_end_of_one_that_is_still_to_be_read() {
 #[test]
 fn a_service_that_cannot_start_lets_nobody_wait_for_it() {
     let cluster = MockCluster::new(1).expect("a mock cluster");
-    let service = Service::new(config(&cluster.bootstrap_servers())).expect("the fixture model");
+    let service = Service::new(config(&cluster.bootstrap_servers()), Loader::trusted())
+        .expect("the fixture model");
     let shutdown = Shutdown::default();
     let error = service
         .run(&shutdown, None)

@@ -10,6 +10,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use forewarn_models::Loader;
 use forewarn_pipeline::Plan;
 use serde_json::{Value, json};
 
@@ -278,7 +279,9 @@ fn what_does_not_fit_is_told_with_its_key() {
          {ROWS}serve plain v | only = [\"running\"]; group = \"plain\"\n\
          serve nan v | assets = [\"@none\"]\nserve weighted v\n"
     ));
-    let problems = Plan::build(&config).unwrap_err().to_string();
+    let problems = Plan::build(&config, &Loader::trusted())
+        .unwrap_err()
+        .to_string();
     for expected in [
         "alarms.b.watch: model weighted (rul) does not give score; it gives: rul, health",
         "alarms.c.of: of = 3 and within = 2",

@@ -6,6 +6,7 @@
 
 mod support;
 
+use forewarn_models::Loader;
 use forewarn_pipeline::{Plan, Prediction};
 use serde_json::{Value, json};
 
@@ -132,7 +133,10 @@ fn an_alarm_on_what_a_task_does_not_give_is_told() {
     let problem = |alarm: &str, model: &str| {
         let alarm = format!("[alarms.x]\nmodel = \"{model}\"\n{alarm}\n");
         let config = config(&format!("{alarm}{ROWS}serve {model} v\n"));
-        Plan::build(&config).map(drop).unwrap_err().to_string()
+        Plan::build(&config, &Loader::trusted())
+            .map(drop)
+            .unwrap_err()
+            .to_string()
     };
     let none = problem("above = 1.0", "custom");
     assert!(none.contains("gives nothing to watch"), "{none}");

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use forewarn_models::Loader;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::rows::Origin;
 use forewarn_pipeline::watermark::Mark;
@@ -75,7 +76,7 @@ fn config(spec: Spec, features: &str, extra: &str) -> Config {
 }
 
 fn engine(config: &Config) -> Engine {
-    Engine::new(config, Plan::build(config).unwrap())
+    Engine::new(config, Plan::build(config, &Loader::trusted()).unwrap())
 }
 
 fn payloads(log: &[Reading]) -> Vec<(String, String)> {

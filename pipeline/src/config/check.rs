@@ -39,6 +39,9 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     if config.delivery.commit_interval.is_zero() {
         reader.problem("delivery.commit-interval", "must be longer than 0");
     }
+    if let Err(error) = config.models.policy() {
+        reader.problem("models.public-keys", error.to_string());
+    }
     check_topics(config, reader);
     check_signals(config, reader);
     super::check_time::check(config, reader);

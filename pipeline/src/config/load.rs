@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -14,8 +13,8 @@ use super::check::check;
 use super::lines::{Lines, join, line_at, signal_order};
 use super::problem::Problems;
 use super::sections::{
-    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Reload, Service, Sink, Source,
-    StatusConfig, View,
+    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Service, Sink, Source, StatusConfig,
+    View,
 };
 use super::serving::AlarmConfig;
 use crate::signal::{MissingPolicy, Signal, SignalConfig};
@@ -280,15 +279,7 @@ impl Reader {
     }
 
     fn models(&mut self, base: &Path) -> Models {
-        let empty = Models {
-            repository: PathBuf::new(),
-            runtime: None,
-            serve: Vec::new(),
-            reload: Reload::None,
-            reload_every: Duration::ZERO,
-            trial_results: 0,
-            max_row_time: Duration::ZERO,
-        };
+        let empty = Models::serving_none(PathBuf::new());
         let Some(table) = self.table(
             "models",
             "name the repository and at least one [[models.serve]]",
@@ -300,6 +291,7 @@ impl Reader {
         };
         models.repository = base.join(&models.repository);
         models.runtime = models.runtime.map(|path| base.join(path));
+        models.store = models.store.map(|path| base.join(path));
         if models.serve.is_empty() {
             self.problem(
                 "models",

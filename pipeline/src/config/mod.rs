@@ -7,6 +7,7 @@
 //!
 //! Not here: whether the models fit the views. That needs the models: see [`crate::plan`].
 
+mod admission;
 mod check;
 mod check_time;
 mod lines;

@@ -43,6 +43,23 @@ pub struct ServedModel {
     pub shadow: Vec<Challenger>,
 }
 
+impl ServedModel {
+    /// A model for every asset, with all else by default.
+    pub fn new(name: &str, view: &str) -> Self {
+        ServedModel {
+            name: name.to_owned(),
+            version: None,
+            view: view.to_owned(),
+            group: None,
+            assets: Vec::new(),
+            only: Vec::new(),
+            unless: Vec::new(),
+            canary: None,
+            shadow: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Canary {

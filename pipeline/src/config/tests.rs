@@ -240,7 +240,7 @@ fn the_example_of_the_guide_is_right_but_for_its_models() {
         .next()
         .unwrap();
     let config = parse(example).unwrap();
-    let problems = crate::Plan::build(&config).unwrap_err();
+    let problems = crate::Plan::build(&config, &forewarn_models::Loader::trusted()).unwrap_err();
     for problem in &problems.list {
         assert!(problem.path.starts_with("models."), "{problem:?}");
     }

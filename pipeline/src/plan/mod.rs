@@ -11,9 +11,9 @@ mod serving;
 mod swap;
 mod views;
 
-use forewarn_models::{Model, Runtime};
+use forewarn_models::{Loader, Model, Runtime};
 
-pub(crate) use serving::{Serving, load};
+pub(crate) use serving::Serving;
 
 use crate::alarms::AlarmSpec;
 use crate::align::AlignSpec;
@@ -123,11 +123,11 @@ impl Role {
 }
 
 impl Plan {
-    /// Compiles the views, loads the models and binds them.
+    /// Compiles the views, lets `loader` load the models, and binds them.
     ///
     /// # Errors
     /// Every problem of views and models, with the key at fault.
-    pub fn build(config: &Config) -> Result<Self, Problems> {
+    pub fn build(config: &Config, loader: &Loader) -> Result<Self, Problems> {
         let mut problems = config.problems();
         let conditions = ConditionsSpec::of(config);
         let mut views = views::compile(config, &conditions, &mut problems);
@@ -138,7 +138,8 @@ impl Plan {
                 error.to_string(),
             );
         });
-        let serving = Serving::build(config, runtime.ok(), &mut views, &mut problems);
+        let source = runtime.ok().map(|runtime| (runtime, loader));
+        let serving = Serving::build(config, source, &mut views, &mut problems);
         let alarms = AlarmSpec::of(config, &serving, &mut problems);
         let Serving {
             models, mut groups, ..

@@ -5,7 +5,7 @@
 //!                                                     └▶ challengers, beside the champion
 //! ```
 
-use forewarn_models::{LoadError, Model, Repository, Runtime};
+use forewarn_models::{Loader, Model, Repository, Runtime};
 
 use super::{Group, PlannedModel, PlannedView, Role};
 use crate::config::{Config, Problems, ServedModel};
@@ -27,6 +27,7 @@ pub(crate) struct Serving {
 /// Where models come from.
 struct Source<'a> {
     runtime: Runtime,
+    loader: &'a Loader,
     repository: Repository,
     config: &'a Config,
 }
@@ -42,10 +43,10 @@ struct Entry<'a> {
 }
 
 impl Serving {
-    /// Loads and binds all entries. Without `runtime` (told already) none.
+    /// Loads and binds all entries. Without a runtime (told already) none.
     pub fn build(
         config: &Config,
-        runtime: Option<Runtime>,
+        source: Option<(Runtime, &Loader)>,
         views: &mut [PlannedView],
         problems: &mut Problems,
     ) -> Self {
@@ -53,8 +54,9 @@ impl Serving {
             complete: true,
             ..Serving::default()
         };
-        let source = runtime.map(|runtime| Source {
+        let source = source.map(|(runtime, loader)| Source {
             runtime,
+            loader,
             repository: Repository::new(&config.models.repository),
             config,
         });
@@ -82,8 +84,10 @@ impl Serving {
     ) -> Result<(), Vec<String>> {
         let named = |planned: &PlannedView| planned.view.name() == served.view;
         let Some(view) = views.iter().position(named) else {
-            // Told as a problem of the view.
-            return Err(Vec::new());
+            // Told as a problem of the view; what is wrong with the models is told all the same.
+            let names = source.names(served)?.into_iter();
+            let loaded = names.map(|(name, _)| source.load(&name, served.version));
+            return Err(loaded.filter_map(Result::err).flatten().collect());
         };
         let gates = gates(served, &views[view])?;
         let mut told = Vec::new();
@@ -241,12 +245,14 @@ impl Source<'_> {
     }
 
     fn load(&self, name: &str, version: Option<u32>) -> Result<Model, Vec<String>> {
-        load(&self.runtime, &self.repository, name, version)
+        self.loader
+            .load(&self.runtime, &self.repository, name, version)
     }
 
     /// As [`Self::load`]; without a version the highest one, which a champion need not be.
     fn highest(&self, name: &str, version: Option<u32>) -> Result<Model, Vec<String>> {
-        self.load(name, version)
+        let highest = || self.repository.versions(name).last().copied();
+        self.load(name, version.or_else(highest))
     }
 }
 
@@ -281,28 +287,6 @@ fn gates(served: &ServedModel, planned: &PlannedView) -> Result<Vec<Gate>, Vec<S
     } else {
         Err(told)
     }
-}
-
-/// Loads one version of a model, by default the one that serves.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn load(
-    runtime: &Runtime,
-    repository: &Repository,
-    name: &str,
-    version: Option<u32>,
-) -> Result<Model, Vec<String>> {
-    let files = repository
-        .resolve(name, version)
-        .map_err(|error| vec![error.to_string()])?;
-    Model::load(runtime, &files).map_err(|error| match error {
-        LoadError::Contract { path, problems } => problems
-            .iter()
-            .map(|problem| format!("{}: {problem}", path.display()))
-            .collect(),
-        other => vec![other.to_string()],
-    })
 }
 
 /// Finds the model's features in the view and compares units.

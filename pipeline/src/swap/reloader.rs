@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use forewarn_models::{Repository, Runtime};
+use forewarn_models::repository::RepositoryError;
+use forewarn_models::{Loader, Repository, Runtime};
 
 use super::{Outcome, Report, Swap};
 use crate::config::{Config, Reload};
 use crate::metrics::Metrics;
-use crate::plan::{Plan, Role, load};
+use crate::plan::{Plan, Role};
 use crate::service::Shutdown;
 
 /// How soon a shutdown is noticed.
@@ -47,16 +48,39 @@ struct Served {
     version: u32,
     /// The version before it: back there when a trial fails.
     before: u32,
-    /// Versions that were refused or failed. They are tried again when the process starts anew.
-    refused: BTreeSet<u32>,
+    role: Role,
+    /// What was handed to the workers last.
+    offered: Key,
+    /// Versions that were refused or failed. They are tried again when somebody promotes them again, or the
+    /// process starts anew.
+    refused: BTreeSet<Key>,
     /// The last version that was said to be gone.
     gone: Option<u32>,
+}
+
+/// A version, and when it was promoted.
+type Key = (u32, Option<String>);
+
+/// A version that should serve.
+#[derive(Debug)]
+struct Wanted {
+    version: u32,
+    promoted_at: Option<String>,
+    by: String,
+    why: String,
+}
+
+impl Wanted {
+    fn key(&self) -> Key {
+        (self.version, self.promoted_at.clone())
+    }
 }
 
 /// The thread that watches the repository.
 pub struct Reloader {
     config: Arc<Config>,
     runtime: Runtime,
+    loader: Loader,
     repository: Repository,
     served: Vec<Served>,
     workers: Vec<Sender<Swap>>,
@@ -68,7 +92,7 @@ impl Reloader {
     /// Watches the models of `plan` that have no version of their own in the configuration.
     pub fn new(
         config: Arc<Config>,
-        runtime: Runtime,
+        (runtime, loader): (Runtime, Loader),
         plan: &Plan,
         (workers, messages): (Vec<Sender<Swap>>, Receiver<Message>),
         metrics: Arc<Metrics>,
@@ -92,6 +116,8 @@ impl Reloader {
                     name: planned.model.name.clone(),
                     version: planned.model.version,
                     before: planned.model.version,
+                    role: planned.role,
+                    offered: (planned.model.version, None),
                     refused: BTreeSet::new(),
                     gone: None,
                 })
@@ -101,6 +127,7 @@ impl Reloader {
             served: served.collect(),
             config,
             runtime,
+            loader,
             workers,
             messages,
             metrics,
@@ -133,59 +160,89 @@ impl Reloader {
     /// Compares what serves with what should.
     fn look(&mut self) {
         for at in 0..self.served.len() {
-            let served = &mut self.served[at];
-            let files = match self.repository.resolve(&served.name, None) {
-                Ok(files) => files,
+            let wanted = match self.wanted(&self.served[at]) {
+                Ok(Some(wanted)) => wanted,
+                Ok(None) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "the repository can't be looked at; what serves goes on");
                     continue;
                 }
             };
-            let wanted = files.version;
-            if wanted == served.version || served.refused.contains(&wanted) {
+            let served = &mut self.served[at];
+            if wanted.version == served.version || served.refused.contains(&wanted.key()) {
                 continue;
             }
-            if wanted < served.version {
-                if served.gone.replace(wanted) != Some(wanted) {
+            if wanted.version < served.version && wanted.promoted_at.is_none() {
+                if served.gone.replace(wanted.version) != Some(wanted.version) {
                     tracing::warn!(
                         model = served.name,
                         serving = served.version,
-                        highest = wanted,
-                        "the version that serves is gone from the repository; it goes on, since nobody \
-                         promoted another one"
+                        highest = wanted.version,
+                        "the version that serves is gone from the repository; it goes on, since nobody promoted \
+                         another one"
                     );
                 }
                 continue;
             }
-            self.offer(at, wanted, "repository", "it is the highest version");
+            self.offer(at, &wanted);
         }
     }
 
+    /// The version that should serve: the champion, or the highest one. A challenger is always the highest.
+    fn wanted(&self, served: &Served) -> Result<Option<Wanted>, RepositoryError> {
+        let champion = match served.role {
+            Role::Challenger => None,
+            Role::Champion | Role::Canary => self.repository.champion(&served.name)?,
+        };
+        Ok(match champion {
+            Some(champion) => Some(Wanted {
+                version: champion.version,
+                promoted_at: Some(champion.note.at),
+                by: champion.note.by,
+                why: champion.note.why,
+            }),
+            None => {
+                let highest = self.repository.versions(&served.name).last().copied();
+                highest.map(|version| Wanted {
+                    version,
+                    promoted_at: None,
+                    by: "repository".into(),
+                    why: "it is the highest version".into(),
+                })
+            }
+        })
+    }
+
     /// Loads a version for each worker and hands it over, or remembers why not.
-    fn offer(&mut self, at: usize, version: u32, by: &str, why: &str) {
+    fn offer(&mut self, at: usize, wanted: &Wanted) {
+        let version = wanted.version;
         let (name, place) = (self.served[at].name.clone(), self.served[at].place);
         let loaded: Result<Vec<_>, _> = self
             .workers
             .iter()
-            .map(|_| load(&self.runtime, &self.repository, &name, Some(version)))
+            .map(|_| {
+                self.loader
+                    .load(&self.runtime, &self.repository, &name, Some(version))
+            })
             .collect();
         let served = &mut self.served[at];
         match loaded {
             Ok(models) => {
                 served.before = std::mem::replace(&mut served.version, version);
+                served.offered = wanted.key();
                 for (worker, model) in self.workers.iter().zip(models) {
                     // A worker that has ended swaps no more.
                     let _ = worker.send(Swap {
                         place,
                         model,
                         on_trial: true,
-                        by: by.to_owned(),
-                        why: why.to_owned(),
+                        by: wanted.by.clone(),
+                        why: wanted.why.clone(),
                     });
                 }
             }
             Err(problems) => {
-                served.refused.insert(version);
+                served.refused.insert(wanted.key());
                 self.metrics.swap_refused();
                 tracing::error!(
                     model = name,
@@ -210,7 +267,12 @@ impl Reloader {
             Outcome::Refused(reason) => (reason, "refused"),
             Outcome::RolledBack(reason) => (reason, "rolled back"),
         };
-        if !served.refused.insert(report.version) {
+        // Under the key that it was offered with; an old report is about a version that is refused already.
+        let key = match served.offered.0 == report.version {
+            true => served.offered.clone(),
+            false => (report.version, None),
+        };
+        if !served.refused.insert(key) {
             return;
         }
         if served.version == report.version {
@@ -233,7 +295,10 @@ impl Reloader {
             .filter(|(worker, _)| *worker != report.worker)
             .collect();
         for sender in others.values() {
-            match load(&self.runtime, &self.repository, &model, Some(back_to)) {
+            let loaded = self
+                .loader
+                .load(&self.runtime, &self.repository, &model, Some(back_to));
+            match loaded {
                 Ok(old) => drop(sender.send(Swap {
                     place: report.place,
                     model: old,

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::path::Path;
 
+use forewarn_models::Loader;
 use forewarn_pipeline::alarms::AlarmEvent;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::publish::{
@@ -96,7 +97,7 @@ pub fn messages(log: &[(String, String)], range: std::ops::Range<usize>) -> Vec<
 }
 
 pub fn engine(config: &Config) -> Engine {
-    Engine::new(config, Plan::build(config).unwrap())
+    Engine::new(config, Plan::build(config, &Loader::trusted()).unwrap())
 }
 
 impl<'a> Run<'a> {
