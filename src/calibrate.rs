@@ -1,7 +1,6 @@
 //! `forewarn calibrate`: the threshold that raises no more alarms than an operator bears, from the past.
 
 use anyhow::{Context, Result, bail};
-use forewarn_models::contract::ErrorOutput;
 use forewarn_models::{ScoreOrder, Task, Verdict};
 use forewarn_pipeline::alarms::AlarmSpec;
 use forewarn_pipeline::config::{Config, Watch};
@@ -62,22 +61,18 @@ fn group(plan: &Plan, name: &str) -> Result<usize> {
             .collect();
         bail!("{name} is not served; there is: {}", known.join(", "));
     };
-    if plan.groups[place].members.len() > 1 {
+    let group = &plan.groups[place];
+    if group.members.len() > 1 {
         bail!("{name} is a group of several models: calibrate each in a configuration of its own");
     }
-    let contract = &plan.models[plan.groups[place].members[0]].model.contract;
-    if let Task::Anomaly {
-        error: ErrorOutput::Score {
-            order: ScoreOrder::Lower,
-            ..
-        },
-        ..
-    } = &contract.task
-    {
-        bail!(
-            "low scores of {name} are anomalous, and a calibrated threshold bounds high ones: \
-             end the graph with Neg and leave score-order out"
-        );
+    let task = &plan.models[group.members[0]].model.contract.task;
+    match task {
+        Task::Forecast(_) => {}
+        Task::Anomaly { error, .. } if error.order() == ScoreOrder::Higher => {}
+        _ => bail!(
+            "{name} is a model for task {}: thresholds are found for scores of which high ones are anomalous",
+            task.name()
+        ),
     }
     Ok(place)
 }

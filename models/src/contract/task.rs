@@ -129,6 +129,16 @@ pub enum Form<'a> {
     Free,
 }
 
+impl ErrorOutput {
+    /// Which end of the score is anomalous.
+    pub fn order(&self) -> ScoreOrder {
+        match self {
+            ErrorOutput::Score { order, .. } => *order,
+            ErrorOutput::Residual { .. } | ErrorOutput::Reconstruction { .. } => ScoreOrder::Higher,
+        }
+    }
+}
+
 impl Task {
     /// The word used in contracts and outputs.
     pub fn name(&self) -> &'static str {

@@ -1,7 +1,7 @@
 //! What an alarm watches and when it is raised, from the configuration.
 
-use forewarn_models::contract::{ClassOutput, ErrorOutput};
-use forewarn_models::{ScoreOrder, Task, Verdict};
+use forewarn_models::contract::{ClassOutput, Classification, ScoreOrder};
+use forewarn_models::{Task, Verdict};
 
 use crate::config::{AlarmConfig, Config, Problems, Watch};
 use crate::plan::Serving;
@@ -161,14 +161,45 @@ impl AlarmSpec {
 
     /// The published word for what it watches.
     pub fn watched(&self) -> &'static str {
-        match self.watch {
-            Watch::Confidence => "confidence",
-            Watch::Score => "score",
-            Watch::Rul => "rul",
-            Watch::RulLow => "rul-low",
-            Watch::Health => "health",
-            Watch::Failure => "failure",
+        word(self.watch)
+    }
+}
+
+fn word(watch: Watch) -> &'static str {
+    match watch {
+        Watch::Confidence => "confidence",
+        Watch::Score => "score",
+        Watch::Rul => "rul",
+        Watch::RulLow => "rul-low",
+        Watch::Health => "health",
+        Watch::Failure => "failure",
+    }
+}
+
+/// What the verdicts of a task give to watch, first what is watched by default.
+fn given(task: &Task) -> Vec<Watch> {
+    match task {
+        Task::Anomaly { error, threshold } => {
+            let has_confidence = error.order() == ScoreOrder::Higher && *threshold > 0.0;
+            let confidence = has_confidence.then_some(Watch::Confidence);
+            confidence.into_iter().chain([Watch::Score]).collect()
         }
+        Task::Forecast(_) => vec![Watch::Confidence, Watch::Score],
+        Task::Rul(rul) => {
+            let mut given = vec![Watch::Rul, Watch::Health];
+            if rul.has_interval() {
+                given.push(Watch::RulLow);
+                given.extend((!rul.horizons.is_empty()).then_some(Watch::Failure));
+            }
+            given
+        }
+        // A label alone has no score.
+        Task::Classification(Classification {
+            normal: Some(_),
+            output: ClassOutput::Probabilities(_),
+            ..
+        }) => vec![Watch::Score],
+        Task::Classification(_) | Task::Custom { .. } => Vec::new(),
     }
 }
 
@@ -180,51 +211,18 @@ fn watch(wanted: Option<Watch>, group: usize, serving: &Serving) -> Result<Watch
         let planned = &serving.models[*member];
         let task = &planned.model.contract.task;
         let given = given(task);
-        let none = || format!("model {} gives nothing to watch", planned.model.name);
-        let first = *given.first().ok_or_else(none)?;
-        let chosen = *chosen.get_or_insert(first);
+        let chosen = *chosen.get_or_insert(*given.first().unwrap_or(&Watch::Score));
         if !given.contains(&chosen) {
+            let words: Vec<&str> = given.iter().map(|watch| word(*watch)).collect();
             return Err(format!(
-                "model {} ({}) does not give it: leave it out, or watch another model",
+                "model {} ({}) does not give {}; it gives: {}",
                 planned.model.name,
-                task.name()
+                task.name(),
+                word(chosen),
+                words.join(", ")
             ));
         }
     }
     // A group has members, or it is not complete and told as such.
     Ok(chosen.unwrap_or(Watch::Confidence))
-}
-
-/// What verdicts of a task have, the usual one first.
-fn given(task: &Task) -> Vec<Watch> {
-    match task {
-        Task::Anomaly { error, threshold } => {
-            let low = matches!(
-                error,
-                ErrorOutput::Score {
-                    order: ScoreOrder::Lower,
-                    ..
-                }
-            );
-            if low || *threshold <= 0.0 {
-                vec![Watch::Score]
-            } else {
-                vec![Watch::Confidence, Watch::Score]
-            }
-        }
-        Task::Forecast(_) => vec![Watch::Confidence, Watch::Score],
-        Task::Rul(rul) => {
-            let mut given = vec![Watch::Rul, Watch::Health];
-            if rul.has_interval() {
-                given.push(Watch::RulLow);
-                given.extend((!rul.horizons.is_empty()).then_some(Watch::Failure));
-            }
-            given
-        }
-        Task::Classification(told) => match (&told.output, told.normal) {
-            (ClassOutput::Probabilities(_), Some(_)) => vec![Watch::Score],
-            _ => Vec::new(),
-        },
-        Task::Custom { .. } => Vec::new(),
-    }
 }

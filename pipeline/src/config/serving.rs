@@ -71,10 +71,10 @@ pub struct Challenger {
 pub struct AlarmConfig {
     /// The group whose results are watched: a model's name, where `group` is not given.
     pub model: String,
-    /// `confidence` (score over threshold), `score`, `rul`, `rul-low` (the lower end of its interval),
-    /// `health`, or `failure` (the probability of failure within the first of the model's horizons). Default:
-    /// `confidence` for anomalies and forecasts, `score` where a model has no confidence, as for classes, `rul`
-    /// for remaining life.
+    /// `confidence` (score over threshold), `score` (of a class: 1 − the probability of the normal one), `rul`,
+    /// `rul-low` (the lower end of its interval), `health`, or `failure` (the probability of failure within
+    /// the first of the model's horizons). Default: `confidence` for anomalies and forecasts where the model
+    /// has one, else `score`; `rul` for remaining life.
     #[serde(default)]
     pub watch: Option<Watch>,
     /// Raised by values above this: a threshold, or a list of severities, `{ warning = 1.0, critical = 3.0 }`.
