@@ -12,6 +12,7 @@
 //! | **What it takes** | | |
 //! | `features` | JSON array of feature names, in the order of the input's last axis | all |
 //! | `units` | JSON array of their physical units; compared with the pipeline's signals | optional |
+//! | `reference` | JSON array of a typical value per feature, as of a machine that is well: what a result is attributed with, see `attribution.rs` | optional |
 //! | `input` | name of the input tensor | when there are several and one takes all features |
 //! | `input.<tensor>` | JSON array of the features that this tensor takes, one key per tensor. `features` may then be left out: it is these arrays in the order of the graph's inputs | when several take features |
 //! | `sequence-length` | L: the input is `[B, L, F]`. Absent: `[B, F]`, one feature row | optional |
@@ -78,6 +79,8 @@ pub struct Contract {
     pub features: Vec<String>,
     /// Physical units of the features; empty when the model does not say.
     pub units: Vec<String>,
+    /// A typical value of each feature; empty when the model does not say.
+    pub reference: Vec<f32>,
     /// Name of the input tensor; `None` when the graph has only one, or `inputs` name several.
     pub input: Option<String>,
     /// The tensors among which the features are divided, in the graph's order; empty when one takes all.
@@ -206,6 +209,7 @@ impl Contract {
         reader.version(CONTRACT_VERSION);
         let (features, inputs) = reader.features(graph);
         let units = reader.units(features.len());
+        let reference = reader.reference(features.len());
         let sequence = reader.sequence();
         let layout = reader.layout();
         let state = reader.state();
@@ -217,6 +221,7 @@ impl Contract {
                 task,
                 features,
                 units,
+                reference,
                 input: keys.get("input").cloned(),
                 inputs,
                 sequence,

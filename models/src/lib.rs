@@ -18,10 +18,12 @@
 //! | `outputs` | the named outputs, row by row |
 //! | `recurrent` | the state of a recurrent model, in the graph's tensors and per asset |
 //! | [`verdict`] | raw outputs into anomaly scores, contributions, remaining useful life, classes |
+//! | `attribution` | which feature a result is due to, by occlusion |
 //! | [`model`] | all of the above for one version, loaded, checked and probed |
 //!
 //! Not here: telemetry, Kafka, features, sequences and states per asset (the `pipeline` crate), training (the `training` crate).
 
+mod attribution;
 pub mod contract;
 mod element;
 mod inputs;

@@ -69,6 +69,11 @@ pub struct Prediction<'a> {
     /// The outputs that a custom model names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Named<'a, CustomValue>>,
+    /// Which features the result is due to, for results that are anomalous or beyond an alarm's limit, of
+    /// models that do not tell by themselves: shares of what moved it to the bad side, negative where a
+    /// feature spoke against.
+    #[serde(default, skip_serializing_if = "Named::is_empty")]
+    pub attribution: Contributions<'a>,
     /// Why there is no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unscored: Option<UnscoredRecord<'a>>,
@@ -136,8 +141,12 @@ impl<'a> Prediction<'a> {
             rul: None,
             class: None,
             custom: None,
+            attribution: Named::default(),
             unscored: None,
         };
+        if let Some(shares) = scored.attribution {
+            prediction.attribution = Named::Borrowed(&model.contract.features, shares);
+        }
         let earlier = scored.superseded.iter();
         prediction.supersedes = earlier.map(|old| prediction.earlier_id(old)).collect();
         match &scored.verdict {
@@ -307,6 +316,7 @@ mod tests {
             rul: None,
             class: None,
             custom: None,
+            attribution: Named::default(),
             unscored: None,
         };
         let json = serde_json::to_string(&prediction).unwrap();

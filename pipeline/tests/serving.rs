@@ -290,3 +290,39 @@ fn what_does_not_fit_is_told_with_its_key() {
         assert!(problems.contains(expected), "{expected}\n{problems}");
     }
 }
+
+#[test]
+fn a_life_beyond_an_alarms_limit_is_attributed_to_features() {
+    let mut config = config(&format!(
+        "[alarms.end]\nmodel = \"moments\"\nbelow = 30.0\n{ROWS}serve moments v\n"
+    ));
+    // The fixture's mean is a and its standard deviation b, here with typical values of both.
+    let dir = tempfile::tempdir().unwrap();
+    let version = dir.path().join("moments/1");
+    std::fs::create_dir_all(&version).unwrap();
+    let fixture = config.models.repository.join("moments/1/model.onnx");
+    std::fs::copy(fixture, version.join("model.onnx")).unwrap();
+    std::fs::write(version.join("model.toml"), "reference = [80.0, 5.0]\n").unwrap();
+    config.models.repository = dir.path().to_owned();
+
+    let log: Vec<(&str, Value)> = [90.0, 20.0, 10.0]
+        .iter()
+        .zip(0..)
+        .map(|(a, t)| ("x", json!({"t": t, "a": a, "b": 1.0, "r": 0.0})))
+        .collect();
+    let told = told(&config, &log, "prediction");
+    let attribution: Vec<Value> = told
+        .iter()
+        .map(|json| json["attribution"].clone())
+        .collect();
+    let expected = [
+        Value::Null,
+        json!({"a": 1.0, "b": 0.0}),
+        json!({"a": 1.0, "b": 0.0}),
+    ];
+    assert_eq!(attribution, expected);
+    let alarms = support::told(&config, &log, "alarm");
+    assert_eq!(alarms.len(), 1);
+    let reason = alarms[0]["reason"].as_str().unwrap();
+    assert!(reason.ends_with("(latest 20): a 100 %, b 0 %"), "{reason}");
+}

@@ -135,7 +135,7 @@ fn an_alarm_on_what_a_task_does_not_give_is_told() {
         Plan::build(&config).map(drop).unwrap_err().to_string()
     };
     let none = problem("above = 1.0", "custom");
-    assert!(none.contains("does not give score"), "{none}");
+    assert!(none.contains("gives nothing to watch"), "{none}");
     let confidence = problem("watch = \"confidence\"\nabove = 1.0", "classes");
     assert!(
         confidence.contains("does not give confidence; it gives: score"),

@@ -91,6 +91,18 @@ impl KeyReader<'_> {
         units
     }
 
+    pub(super) fn reference(&mut self, features: usize) -> Vec<f32> {
+        let reference: Vec<f32> = self.json("reference").unwrap_or_default();
+        if !reference.is_empty() && reference.len() != features {
+            let what = format!("has {} entries for {features} features", reference.len());
+            self.problem("reference", &what);
+        }
+        if reference.iter().any(|value| !value.is_finite()) {
+            self.problem("reference", "must hold finite numbers");
+        }
+        reference
+    }
+
     pub(super) fn layout(&mut self) -> Option<Layout> {
         match self.text("input-layout").as_deref() {
             None | Some("LF") => Some(Layout::RowsFirst),

@@ -42,6 +42,7 @@ fn rul_contract() -> Contract {
             min_rows: 1,
         }),
         max_gap: None,
+        reference: Vec::new(),
         state: Vec::new(),
     }
 }

@@ -16,6 +16,7 @@ fn contract(task: Task) -> Contract {
         sequence: None,
         layout: Layout::RowsFirst,
         max_gap: None,
+        reference: Vec::new(),
         state: Vec::new(),
     }
 }

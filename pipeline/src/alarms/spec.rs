@@ -211,7 +211,9 @@ fn watch(wanted: Option<Watch>, group: usize, serving: &Serving) -> Result<Watch
         let planned = &serving.models[*member];
         let task = &planned.model.contract.task;
         let given = given(task);
-        let chosen = *chosen.get_or_insert(*given.first().unwrap_or(&Watch::Score));
+        let none = || format!("model {} gives nothing to watch", planned.model.name);
+        let first = *given.first().ok_or_else(none)?;
+        let chosen = *chosen.get_or_insert(first);
         if !given.contains(&chosen) {
             let words: Vec<&str> = given.iter().map(|watch| word(*watch)).collect();
             return Err(format!(

@@ -46,7 +46,7 @@ impl Alarming {
         outputs: &[ModelOutput],
     ) {
         for (group, planned) in plan.groups.iter().enumerate() {
-            if planned.watched {
+            if planned.watched() {
                 self.gather(plan, group, outputs);
                 self.group(plan, group, partitions, &views[planned.view], outputs);
             }
@@ -73,9 +73,9 @@ impl Alarming {
         rows: &Rows,
         outputs: &[ModelOutput],
     ) {
-        let specs = plan.alarms.iter().enumerate();
+        let places = plan.groups[group].alarms.iter();
         let specs: Vec<(usize, &AlarmSpec)> =
-            specs.filter(|(_, spec)| spec.group == group).collect();
+            places.map(|place| (*place, &plan.alarms[*place])).collect();
         for (row, model, at) in &self.results {
             let head = &rows.heads[*row as usize];
             let Some(verdict) = outputs[*model].verdicts.get(*at) else {
@@ -94,7 +94,8 @@ impl Alarming {
                 let Some(turn) = turn.filter(|_| head.publish) else {
                     continue;
                 };
-                let reason = reason(plan, spec, &turn, (sample, &verdict));
+                let attribution = outputs[*model].attribution(*at);
+                let reason = reason(plan, spec, &turn, (sample, &verdict, attribution));
                 self.changes.push(AlarmChange {
                     slot: head.slot,
                     asset: head.asset,
@@ -149,7 +150,7 @@ fn reason(
     plan: &Plan,
     spec: &AlarmSpec,
     turn: &Turn,
-    (latest, verdict): (Sample, &Verdict<'_>),
+    (latest, verdict, attribution): (Sample, &Verdict<'_>, Option<&[f32]>),
 ) -> String {
     let planned = &plan.models[latest.model];
     let contract = &planned.model.contract;
@@ -169,17 +170,20 @@ fn reason(
         "{count} of the last {} results of {model} have {watched} {side} {limit} (latest {value})",
         spec.within
     );
-    if let Verdict::Anomaly { contributions, .. } = verdict {
-        let mut largest: Vec<(f32, &String)> = contributions
-            .iter()
-            .copied()
-            .zip(contract.contributors())
-            .collect();
-        largest.sort_by(|a, b| b.0.total_cmp(&a.0));
-        for (i, (share, feature)) in largest.into_iter().take(NAMED).enumerate() {
-            let before = if i == 0 { ": " } else { ", " };
-            let _ = write!(text, "{before}{feature} {:.0} %", share * 100.0);
+    let (names, shares) = match verdict {
+        Verdict::Anomaly { contributions, .. } if !contributions.is_empty() => {
+            (contract.contributors(), *contributions)
         }
+        _ => (
+            contract.features.as_slice(),
+            attribution.unwrap_or_default(),
+        ),
+    };
+    let mut largest: Vec<(f32, &String)> = shares.iter().copied().zip(names).collect();
+    largest.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (i, (share, feature)) in largest.into_iter().take(NAMED).enumerate() {
+        let before = if i == 0 { ": " } else { ", " };
+        let _ = write!(text, "{before}{feature} {:.0} %", share * 100.0);
     }
     text
 }

@@ -11,7 +11,8 @@
 //! | file | holds |
 //! |---|---|
 //! | `stages.rs` | order, alignment, conditions, views, windows |
-//! | `scoring.rs` | which model scores a row, sequences, recurrent state, batches of inputs |
+//! | `scoring.rs` | which model scores a row |
+//! | `pending.rs` | sequences, recurrent state, batches of inputs |
 //! | `alarming.rs` | the results of each asset, judged for alarms |
 //! | `step.rs` | the result of a step |
 //! | `swap.rs` | another version of a model, between two steps |
@@ -26,6 +27,7 @@
 //!   changes state and causes no output.
 
 mod alarming;
+mod pending;
 mod scoring;
 mod stages;
 mod step;

@@ -1,19 +1,16 @@
-//! From the rows of views to verdicts: sequences, recurrent state, batches of inputs.
+//! From the rows of views to verdicts: which model scores a row, and when a batch of inputs is full.
 //!
 //! Rows enter in the order of their release. A batch of inputs is gathered before a model runs; the rows of a
 //! recurrent model need the state that the row before them left, so an asset stands in a batch once.
 
-use forewarn_models::contract::Sequence;
-use forewarn_models::{Model, Padding, Verdicts};
-use hashbrown::HashSet;
-
 use super::EngineError;
+use super::pending::{Pending, Row};
 use super::step::ModelOutput;
-use crate::clocks::micros;
-use crate::plan::{Plan, PlannedModel, PlannedView, Role};
+use crate::alarms::AlarmSpec;
+use crate::plan::{Plan, PlannedView, Role};
 use crate::routing::Routes;
 use crate::rows::{Head, Rows};
-use crate::sequence::{Put, Sequences, Wanted};
+use crate::sequence::Sequences;
 use crate::state::{ModelState, PartitionState, Partitions};
 use crate::unscored::Unscored;
 
@@ -31,25 +28,6 @@ pub(super) struct Scoring {
     row: Vec<f32>,
     /// Why a challenger is left out from now on, by model.
     failed: Vec<Option<String>>,
-}
-
-#[derive(Debug, Default)]
-struct Pending {
-    input: Vec<f32>,
-    rows: Vec<u32>,
-    /// Recurrent models: the states of the rows, and whose they are; `None`: they are dropped.
-    states: Vec<f32>,
-    owners: Vec<Option<(u32, u32)>>,
-    waiting: HashSet<(u32, u32)>,
-}
-
-/// A row on its way to the models of its view.
-struct Row<'a> {
-    index: u32,
-    head: &'a Head,
-    values: &'a [f32],
-    /// Where it went in the view's sequences; `None`: it is older than all that is kept.
-    put: Option<Put>,
 }
 
 impl Scoring {
@@ -86,11 +64,7 @@ impl Scoring {
     /// A new batch begins. What a step that failed left waiting is dropped: its state is forgotten too.
     pub fn begin(&mut self) {
         self.pending.iter_mut().for_each(Pending::clear);
-        for output in &mut self.outputs {
-            output.rows.clear();
-            output.verdicts.clear();
-            output.unscored.clear();
-        }
+        self.outputs.iter_mut().for_each(ModelOutput::clear);
     }
 
     pub fn outputs(&self) -> &[ModelOutput] {
@@ -283,7 +257,7 @@ impl Scoring {
         let (planned, pending) = (&plan.models[model], &mut self.pending[model]);
         let state = partitions.state(row.head.slot);
         let (sequences, memory) = (&state.sequences[planned.view], &mut state.models[model]);
-        let wanted = row.head.publish || plan.groups[planned.group].watched;
+        let wanted = row.head.publish || plan.groups[planned.group].watched();
         let contract = &planned.model.contract;
         let told = match (contract.gathered(), sequences) {
             (Some(sequence), Some(sequences)) => {
@@ -324,6 +298,11 @@ impl Scoring {
             return Ok(());
         }
         let width = planned.model.state_len();
+        if planned.role != Role::Challenger && planned.model.contract.is_attributable() {
+            let group = &plan.groups[planned.group];
+            let specs: Vec<&AlarmSpec> = group.alarms.iter().map(|at| &plan.alarms[*at]).collect();
+            pending.attribute(&mut planned.model, &specs, output)?;
+        }
         output.rows.append(&mut pending.rows);
         for (owner, values) in pending
             .owners
@@ -337,161 +316,6 @@ impl Scoring {
         }
         pending.clear();
         Ok(())
-    }
-}
-
-impl Pending {
-    fn clear(&mut self) {
-        self.input.clear();
-        self.rows.clear();
-        self.states.clear();
-        self.owners.clear();
-        self.waiting.clear();
-    }
-
-    /// A model over the last L rows, or a forecast with the row that it is compared with.
-    fn sequence(
-        &mut self,
-        (planned, sequence, wanted): (&PlannedModel, Sequence, bool),
-        sequences: &Sequences,
-        memory: &mut ModelState,
-        row: &Row<'_>,
-    ) -> Result<(), Unscored> {
-        let Sequence {
-            length,
-            padding,
-            step,
-            min_rows,
-        } = sequence;
-        let asset = row.head.asset;
-        memory.admit(asset, 0);
-        let rows = &mut memory.rows[asset as usize];
-        if row.head.is_provisional() {
-            return self.ahead(planned, sequence, sequences, *rows as usize, row);
-        }
-        let Some(Put { age, gap, replaced }) = row.put else {
-            return Err(Unscored::SequenceMovedOn);
-        };
-        let max_gap = planned.model.contract.max_gap.map(micros);
-        if let (Some(gap), Some(max)) = (gap, max_gap)
-            && gap > max
-        {
-            *rows = 0;
-        }
-        *rows = rows.saturating_add(u32::from(!replaced));
-        let most = (*rows as usize).saturating_sub(age);
-        if most < min_rows {
-            return Err(Unscored::InsufficientHistory {
-                rows: most,
-                needed: min_rows,
-            });
-        }
-        let is_new = age == 0 && !replaced;
-        if !wanted || (is_new && !(most - min_rows).is_multiple_of(step)) {
-            return Ok(());
-        }
-        let wanted = Wanted {
-            length,
-            padding,
-            age,
-            most,
-        };
-        if sequences.gather(asset, wanted, &planned.columns, &mut self.input) {
-            self.rows.push(row.index);
-            return Ok(());
-        }
-        // A revised row whose predecessors have left the ring.
-        Err(Unscored::SequenceMovedOn)
-    }
-
-    /// The sequence as it will be if the window ends with the rows that it has: it is not kept.
-    fn ahead(
-        &mut self,
-        planned: &PlannedModel,
-        sequence: Sequence,
-        sequences: &Sequences,
-        most: usize,
-        row: &Row<'_>,
-    ) -> Result<(), Unscored> {
-        let rows = most.min(sequences.rows(row.head.asset)) + 1;
-        if rows < sequence.min_rows {
-            return Err(Unscored::InsufficientHistory {
-                rows,
-                needed: sequence.min_rows,
-            });
-        }
-        if !row.head.publish {
-            return Ok(());
-        }
-        let wanted = Wanted {
-            length: sequence.length - 1,
-            padding: Padding::Edge,
-            age: 0,
-            most,
-        };
-        let columns = &planned.columns;
-        if sequence.length > 1
-            && !sequences.gather(row.head.asset, wanted, columns, &mut self.input)
-        {
-            (1..sequence.length).for_each(|_| columns.take(row.values, &mut self.input));
-        }
-        columns.take(row.values, &mut self.input);
-        self.rows.push(row.index);
-        Ok(())
-    }
-
-    /// A model that takes one row and what it remembers of the asset.
-    fn recurrent(
-        &mut self,
-        planned: &PlannedModel,
-        memory: &mut ModelState,
-        row: &Row<'_>,
-    ) -> Result<(), Unscored> {
-        let (asset, at) = (row.head.asset, row.head.event_at);
-        let width = planned.model.state_len();
-        memory.admit(asset, width);
-        let latest = memory.latest[asset as usize];
-        if at < latest || row.head.window().is_some_and(|window| window.revision > 0) {
-            return Err(Unscored::SequenceMovedOn);
-        }
-        let max_gap = planned.model.contract.max_gap.map(micros);
-        if latest != i64::MIN && max_gap.is_some_and(|max| at - latest > max) {
-            memory.forget(asset, width);
-        }
-        // Also when nothing is to be published: the state depends on it.
-        planned.columns.take(row.values, &mut self.input);
-        self.states
-            .extend_from_slice(&memory.recurrent[asset as usize * width..][..width]);
-        self.rows.push(row.index);
-        if row.head.is_provisional() {
-            self.owners.push(None);
-            return Ok(());
-        }
-        memory.latest[asset as usize] = at;
-        let owner = (row.head.slot, asset);
-        self.owners.push(Some(owner));
-        self.waiting.insert(owner);
-        Ok(())
-    }
-
-    /// What a waiting row of the asset leaves is not kept.
-    fn disown(&mut self, owner: (u32, u32)) {
-        if self.waiting.remove(&owner) {
-            let owners = self.owners.iter_mut();
-            owners
-                .filter(|kept| **kept == Some(owner))
-                .for_each(|kept| *kept = None);
-        }
-    }
-
-    fn run(&mut self, model: &mut Model, verdicts: &mut Verdicts) -> Result<(), EngineError> {
-        model
-            .score_recurrent(&self.input, &mut self.states, verdicts)
-            .map_err(|source| EngineError::Score {
-                model: model.name.clone(),
-                version: model.version,
-                source,
-            })
     }
 }
 

@@ -41,6 +41,27 @@ pub struct ModelOutput {
     pub verdicts: Verdicts,
     /// Rows without a verdict.
     pub unscored: Vec<(u32, Unscored)>,
+    /// Verdicts, as places, that were attributed to features by occlusion.
+    pub attributed: Vec<usize>,
+    /// A share for each of them and each feature of the model.
+    pub shares: Vec<f32>,
+}
+
+impl ModelOutput {
+    /// The share of each feature in the verdict at `place`, where it was asked for.
+    pub fn attribution(&self, place: usize) -> Option<&[f32]> {
+        let at = self.attributed.binary_search(&place).ok()?;
+        let features = self.shares.len() / self.attributed.len();
+        Some(&self.shares[at * features..][..features])
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.verdicts.clear();
+        self.unscored.clear();
+        self.attributed.clear();
+        self.shares.clear();
+    }
 }
 
 /// A reading that came after its windows had been scored and could not be revised any more, or behind its
@@ -68,6 +89,9 @@ pub struct Scored<'a> {
     pub head: Head,
     pub superseded: &'a [Superseded],
     pub verdict: Result<Verdict<'a>, Unscored>,
+    /// Which features the verdict is due to, for those that a person will look at and whose model does not
+    /// tell by itself: the share of each feature of the model, negative where it spoke against.
+    pub attribution: Option<&'a [f32]>,
 }
 
 impl<'a> Step<'a> {
@@ -99,17 +123,20 @@ impl<'a> Step<'a> {
         let all = models.flat_map(move |(model, output)| {
             let verdicts = output.rows.iter().enumerate().map(|(i, row)| {
                 let verdict = output.verdicts.get(i).ok_or(Unscored::ScoreNotFinite);
-                (*row, verdict)
+                (*row, verdict, output.attribution(i))
             });
             let unscored = output.unscored.iter();
-            let unscored = unscored.map(|(row, reason)| (*row, Err(reason.clone())));
+            let unscored = unscored.map(|(row, reason)| (*row, Err(reason.clone()), None));
             let view = &views[model.view];
-            verdicts.chain(unscored).map(move |(row, verdict)| Scored {
-                model,
-                head: view.heads[row as usize],
-                superseded: view.superseded_by(row as usize),
-                verdict,
-            })
+            verdicts
+                .chain(unscored)
+                .map(move |(row, verdict, attribution)| Scored {
+                    model,
+                    head: view.heads[row as usize],
+                    superseded: view.superseded_by(row as usize),
+                    verdict,
+                    attribution,
+                })
         });
         all.filter(|scored| scored.head.publish)
     }

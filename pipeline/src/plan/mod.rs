@@ -71,8 +71,15 @@ pub struct Group {
     pub undivided: bool,
     /// Some member scores only some rows of an asset.
     pub gated: bool,
-    /// Alarms look back at its results: they are needed while state is rebuilt, too.
-    pub watched: bool,
+    /// Its alarms, as places in [`Plan::alarms`]. They look back at its results, which are needed while state
+    /// is rebuilt, too.
+    pub alarms: Vec<usize>,
+}
+
+impl Group {
+    pub fn watched(&self) -> bool {
+        !self.alarms.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -137,8 +144,8 @@ impl Plan {
             models, mut groups, ..
         } = serving;
         problems.into_result()?;
-        for alarm in &alarms {
-            groups[alarm.group].watched = true;
+        for (place, alarm) in alarms.iter().enumerate() {
+            groups[alarm.group].alarms.push(place);
         }
         let column = |name: &str| config.signals.iter().position(|signal| signal.name == name);
         Ok(Plan {

@@ -171,7 +171,7 @@ impl Serving {
             members: Vec::new(),
             undivided: false,
             gated: false,
-            watched: false,
+            alarms: Vec::new(),
         });
         Ok(place)
     }

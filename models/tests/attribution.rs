@@ -1,0 +1,59 @@
+//! Results are attributed to the features that they are due to.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
+
+use std::path::Path;
+
+use forewarn_models::{Model, Repository, Runtime};
+
+/// A fixture, with a contract that says more.
+fn load(name: &str, manifest: &str) -> Model {
+    let runtime =
+        Runtime::load(None).expect("ONNX Runtime: run `make setup`, or set ORT_DYLIB_PATH");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
+    let dir = tempfile::tempdir().unwrap();
+    let version = dir.path().join(name).join("1");
+    std::fs::create_dir_all(&version).unwrap();
+    let fixture = fixtures.join(name).join("1/model.onnx");
+    std::fs::copy(fixture, version.join("model.onnx")).unwrap();
+    std::fs::write(version.join("model.toml"), manifest).unwrap();
+    let files = Repository::new(dir.path()).resolve(name, None).unwrap();
+    Model::load(&runtime, &files).unwrap()
+}
+
+#[test]
+fn a_sequence_is_occluded_in_all_its_rows() {
+    // 1·a₋₂ + 10·a₋₁ + 100·a₀: less than with the reference, so the whole of what is missing is due to a.
+    let mut model = load("weighted", "reference = [9.0]\n");
+    assert!(model.contract.is_attributable());
+    let mut shares = Vec::new();
+    model
+        .attribute(
+            &[1.0, 2.0, 3.0, 20.0, 20.0, 20.0, 9.0, 9.0, 9.0],
+            &mut shares,
+        )
+        .unwrap();
+    assert_eq!(shares, [1.0, -1.0, 0.0]);
+}
+
+#[test]
+fn what_spoke_against_has_a_negative_share() {
+    // P(worn) is b, and P(ok) is a: bad is 1 − a.
+    let mut model = load("classes", "reference = [0.5, 0.5]\n");
+    let mut shares = Vec::new();
+    model.attribute(&[0.2, 0.8, 0.9, 0.1], &mut shares).unwrap();
+    assert_eq!(shares, [1.0, 0.0, -1.0, 0.0]);
+}
+
+#[test]
+fn models_that_tell_by_themselves_or_remember_are_not_occluded() {
+    for (name, manifest) in [
+        ("plain", "reference = [0.0, 0.0]\n"),
+        ("lstm-step", "reference = [0.0, 0.0, 0.0]\n"),
+        ("weighted", ""),
+    ] {
+        assert!(!load(name, manifest).contract.is_attributable(), "{name}");
+    }
+}
