@@ -122,7 +122,11 @@ impl Load {
 }
 
 fn reading(n: u64) -> (String, String) {
-    let a = if n % UNBEARABLE == 0 { 100 } else { n % 7 };
+    let a = if n.is_multiple_of(UNBEARABLE) {
+        100
+    } else {
+        n % 7
+    };
     // The fixture `nan` takes the square root of b.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let t = now.as_micros() as f64 / 1_000.0;
@@ -266,7 +270,11 @@ fn sums_go_on(predictions: &[Value]) {
         let nth = numbers.entry(asset).or_default();
         let n = number + *nth * ASSETS;
         *nth += 1;
-        let a = if n % UNBEARABLE == 0 { 100 } else { n % 7 };
+        let a = if n.is_multiple_of(UNBEARABLE) {
+            100
+        } else {
+            n % 7
+        };
         let (sum_a, sum_b) = sums.entry(asset).or_default();
         *sum_a += a as f64;
         *sum_b -= 1.0;

@@ -87,13 +87,13 @@ fn an_asset_with_a_model_of_its_own_is_scored_by_that_one() {
 
 #[test]
 fn a_regime_selects_the_model_or_says_that_there_is_none() {
-    let config = config(&format!(
+    let config = config(
         "[status.rest]\nsignal = \"r\"\nunchanged-for = \"10s\"\n\
-         [signals]\na = {{}}\nb = {{}}\nr = {{}}\n\
+         [signals]\na = {}\nb = {}\nr = {}\n\
          [views.v]\nfeatures = [\"a\", \"b\", \"r > 5 AS fast\", \"rest\"]\n\
          serve plain v | group = \"g\"; only = [\"fast\"]; unless = [\"rest\"]\n\
-         serve weighted v | group = \"g\"; unless = [\"fast\"]\n"
-    ));
+         serve weighted v | group = \"g\"; unless = [\"fast\"]\n",
+    );
     let log: Vec<(&str, Value)> = [(0, 9.0), (5, 1.0), (6, 1.0), (7, 9.0), (12, 9.0), (18, 9.0)]
         .iter()
         .map(|(t, r)| ("x", reading(*t, *t as f64, *r)))

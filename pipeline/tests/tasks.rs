@@ -141,7 +141,10 @@ fn an_alarm_on_what_a_task_does_not_give_is_told() {
     let none = problem("above = 1.0", "custom");
     assert!(none.contains("gives nothing to watch"), "{none}");
     let confidence = problem("watch = \"confidence\"\nabove = 1.0", "classes");
-    assert!(confidence.contains("does not give it"), "{confidence}");
+    assert!(
+        confidence.contains("does not give confidence; it gives: score"),
+        "{confidence}"
+    );
     // A class is watched by its score, which is 1 − P(normal).
     let readings = [("x", 0.9, 0.1), ("x", 0.3, 0.7)];
     let alarm = "[alarms.x]\nmodel = \"classes\"\nabove = 0.5\n";

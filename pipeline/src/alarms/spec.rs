@@ -193,6 +193,7 @@ fn given(task: &Task) -> Vec<Watch> {
             }
             given
         }
+        // A label alone has no score.
         Task::Classification(Classification {
             normal: Some(_),
             output: ClassOutput::Probabilities(_),

@@ -100,7 +100,7 @@ impl Serving {
                 selection,
                 gates: gates.clone(),
             };
-            if let Err(problems) = self.add(source, entry, views) {
+            if let Err(problems) = self.add(source, &entry, views) {
                 told.extend(problems);
             }
         }
@@ -110,27 +110,27 @@ impl Serving {
     fn add(
         &mut self,
         source: &Source<'_>,
-        entry: Entry<'_>,
+        entry: &Entry<'_>,
         views: &mut [PlannedView],
     ) -> Result<(), Vec<String>> {
-        let group = self.group(&entry, views)?;
+        let group = self.group(entry, views)?;
         let served = entry.served;
         let mut members = Vec::new();
         if let Some(canary) = &served.canary {
             let salt = &self.groups[group].name;
             let part = entry.selection.part(canary.share, salt);
             let model = source.load(&entry.name, Some(canary.version))?;
-            members.push(self.bind(source, &entry, (Role::Canary, group, part), model, views)?);
+            members.push(self.bind(source, entry, (Role::Canary, group, part), model, views)?);
         }
         let model = source.load(&entry.name, served.version)?;
         let all = entry.selection.clone();
-        let champion = self.bind(source, &entry, (Role::Champion, group, all), model, views)?;
+        let champion = self.bind(source, entry, (Role::Champion, group, all), model, views)?;
         members.push(champion);
         for challenger in &served.shadow {
             let name = challenger.name.as_ref().unwrap_or(&entry.name);
             let model = source.highest(name, challenger.version)?;
             let role = (Role::Challenger, group, entry.selection.clone());
-            let place = self.bind(source, &entry, role, model, views)?;
+            let place = self.bind(source, entry, role, model, views)?;
             for member in &members {
                 self.models[*member].challengers.push(place);
             }
