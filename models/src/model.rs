@@ -122,16 +122,18 @@ impl Model {
 
     /// Runs whole rows of L × F values, each as the first of its asset, without a verdict.
     pub(crate) fn raw(&mut self, input: &[f32]) -> Result<Raw, ScoreError> {
-        let rows = input.len() / self.row_len();
+        let row_len = self.row_len();
+        let rows = input.len() / row_len;
         let mut states = vec![0.0; rows * self.state_len()];
         let mut outputs = Vec::new();
         let mut sound = Vec::new();
         self.scorer.score(input, &mut states, |run| {
             // Row by row, so that it does not matter how many rows a run takes.
             let values: Vec<Vec<f64>> = run.outputs.iter().map(|o| o.iter().collect()).collect();
-            for row in 0..run.sound.len() {
+            let rows = run.input.len() / row_len;
+            for row in 0..rows {
                 for values in &values {
-                    let width = values.len() / run.sound.len();
+                    let width = values.len() / rows;
                     outputs.extend_from_slice(&values[row * width..][..width]);
                 }
             }

@@ -1,6 +1,6 @@
 //! A worker's part in swaps: when a version is put in place, judged, and taken back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::worker::{Worker, WorkerError};
@@ -26,6 +26,8 @@ pub(super) struct Swapping {
     next: Option<Swap>,
     trial: Option<Trial>,
     rules: TrialRules,
+    /// Places in the plan where another version serves than at the start.
+    swapped: BTreeSet<usize>,
     /// Events that no commit has had yet.
     unsaid: Vec<ModelEventRecord<'static>>,
     /// This worker, as events name it.
@@ -39,6 +41,7 @@ impl Swapping {
             next: None,
             trial: None,
             rules,
+            swapped: BTreeSet::new(),
             unsaid: Vec::new(),
             name,
         }
@@ -134,7 +137,14 @@ impl Worker {
                 return Ok(());
             }
         };
-        let event = self.event(ModelEvent::Swapped, place, swapped.old.version, (by, why));
+        self.swapping.swapped.insert(place);
+        let all = |_| true;
+        let event = self.event(
+            ModelEvent::Swapped,
+            (place, swapped.old.version),
+            all,
+            (by, why),
+        );
         tracing::info!(
             worker = self.number,
             model = %event.model,
@@ -183,27 +193,39 @@ impl Worker {
             Err(_) => return error,
         };
         let by = ("forewarn".to_owned(), reason.clone());
-        let event = self.event(ModelEvent::RolledBack, place, failed, by);
+        let event = self.event(ModelEvent::RolledBack, (place, failed), |_| true, by);
         self.swapping.unsaid.push(event);
         let outcome = Outcome::RolledBack(reason.clone());
         self.swapping.report(self.number, (place, failed), outcome);
         WorkerError::Trial(reason)
     }
 
-    /// `from` was replaced by what serves in `place` now.
+    /// Says which versions serve in partitions that were assigned, where it is not what the process began
+    /// with.
+    pub(super) fn say_taken_over(&mut self, partitions: &[i32]) {
+        for place in self.swapping.swapped.clone() {
+            let version = self.engine.plan().models[place].model.version;
+            let reason = ("forewarn".to_owned(), "partitions were assigned".to_owned());
+            let mine = |partition| partitions.contains(&partition);
+            let event = self.event(ModelEvent::TakenOver, (place, version), mine, reason);
+            self.swapping.unsaid.push(event);
+        }
+    }
+
+    /// `from` was replaced by what serves in `place` now, in partitions for which `of` holds.
     fn event(
         &self,
         event: ModelEvent,
-        place: usize,
-        from: u32,
+        (place, from): (usize, u32),
+        of: impl Fn(i32) -> bool,
         (by, why): (String, String),
     ) -> ModelEventRecord<'static> {
         let planned = &self.engine.plan().models[place];
-        let offsets: BTreeMap<i32, i64> = self
+        let offsets = self
             .committed
             .iter()
-            .map(|(partition, offset)| (*partition, *offset))
-            .collect();
+            .filter(|(partition, _)| of(**partition));
+        let offsets: BTreeMap<i32, i64> = offsets.map(|(p, offset)| (*p, *offset)).collect();
         ModelEventRecord {
             event,
             model: planned.model.name.clone().into(),

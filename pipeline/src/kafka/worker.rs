@@ -358,6 +358,7 @@ impl Worker {
                     }
                 };
                 self.take_over(&resume, marks);
+                self.say_taken_over(&partitions);
                 self.source.accept(&resume)?;
                 self.metrics.assigned(partitions.len());
                 tracing::info!(worker = self.number, ?partitions, "partitions assigned");
