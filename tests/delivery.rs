@@ -356,3 +356,74 @@ fn a_prediction_says_where_it_comes_from() {
     assert_eq!(headers["ce_time"], "2019-09-04T14:09:56.250Z");
     assert!(service.terminate().success());
 }
+
+#[test]
+fn alarms_and_challengers_have_topics_of_their_own_and_are_compared_row_by_row() {
+    let Some(brokers) = brokers() else {
+        return;
+    };
+    let toml = fixture_models(&[])
+        + "[[models.serve]]\nname = \"plain\"\nview = \"v\"\nshadow = [{ name = \"nan\" }]\n\
+           [alarms.hot]\nmodel = \"plain\"\nabove = { warning = 1.0, critical = 20.0 }\nof = 2\nwithin = 3\n";
+    let pipeline = Pipeline::new("alarms", &brokers, SOURCE, &toml);
+    create_topic(&brokers, &pipeline.topic, 2);
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    // The score of `plain` is (a² + b²) / 2; `nan` takes square roots and can't score what is below 0.
+    let mut raised = 0;
+    for n in 0..400_usize {
+        let (asset, step) = (n % 4, n / 4);
+        let hot = asset == 1 && (20..30).contains(&step);
+        raised += usize::from(hot && step == 21);
+        let a = if hot { 5.0 } else { 0.5 };
+        let b = if asset == 2 { -0.5 } else { 0.5 };
+        let payload = format!("{{\"t\":{},\"a\":{a},\"b\":{b}}}", 1_000_000 + n);
+        feeder.send(
+            Some(format!("asset-{asset}").as_bytes()),
+            Some(payload.as_bytes()),
+            None,
+        );
+    }
+    feeder.flush();
+    let service = pipeline.start(2);
+    let limit = Duration::from_secs(30);
+    let predictions = read_committed(&brokers, &pipeline.predictions, 400, limit);
+    assert_eq!(predictions.len(), 400);
+    let alarms = read_committed(&brokers, &format!("{}-alarms", pipeline.name), 2, limit);
+    let shadow = read_committed(&brokers, &format!("{}-shadow", pipeline.name), 400, limit);
+    assert!(service.terminate().success());
+    assert_eq!(shadow.len(), 400);
+    let told: Vec<(String, String, String)> = alarms
+        .iter()
+        .map(|record| {
+            let json = record.json();
+            let text = |key: &str| json[key].as_str().unwrap().to_owned();
+            (text("asset"), text("event"), text("severity"))
+        })
+        .collect();
+    let of = |event: &str| ("asset-1".to_owned(), event.to_owned(), "warning".to_owned());
+    assert_eq!((told, raised), (vec![of("raised"), of("cleared")], 1));
+
+    let compared = support::run_ok(&[
+        "model",
+        "compare",
+        "--config",
+        pipeline.config(),
+        "--output",
+        "json",
+    ]);
+    let compared: serde_json::Value = serde_json::from_str(&compared).unwrap();
+    let pair = &compared[0];
+    assert_eq!(
+        (pair["champion"].as_str(), pair["challenger"].as_str()),
+        (Some("plain@1"), Some("nan@1"))
+    );
+    assert_eq!(
+        (pair["rows"].as_u64(), pair["only_champion_scored"].as_u64()),
+        (Some(300), Some(100))
+    );
+    // Of √a and √b only that of 5 is beyond: (5 + 0.5) / 2.
+    assert_eq!(
+        (pair["both_flag"].as_u64(), pair["neither_flags"].as_u64()),
+        (Some(10), Some(290))
+    );
+}

@@ -300,6 +300,7 @@ fn swaps_under_load_hold_up_no_score_and_leak_no_memory() {
     let service = serving.pipeline.start(PARTITIONS);
     serving.wait_until_it_serves();
     let mut reader = Latencies::open(&serving.brokers, &serving.pipeline.predictions);
+    reader.settle();
     let calm = reader.read_for(Duration::from_secs(3));
     let before = resident(&service);
     let (mut took, mut swapping, mut halfway) = (Vec::new(), Vec::new(), before);
@@ -370,14 +371,22 @@ impl Latencies {
 
     fn read_for(&mut self, time: Duration) -> Vec<f64> {
         let mut ages = Vec::new();
-        // The first ones waited for the reader to join.
-        while self.next().is_none() {}
         let begun = Instant::now();
         while begun.elapsed() < time {
-            let age = self.next().map(|(age, _)| age);
-            ages.extend(age.filter(|_| begun.elapsed() > time / 3));
+            ages.extend(self.next().map(|(age, _)| age));
         }
         ages
+    }
+
+    /// Waits until the workers have shared the partitions and what waited for them is done.
+    fn settle(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut calm = 0;
+        while calm < 2_000 {
+            let age = self.next().map_or(f64::MAX, |(age, _)| age);
+            calm = if age < 300.0 { calm + 1 } else { 0 };
+            assert!(Instant::now() < deadline, "scores do not come in time");
+        }
     }
 
     fn read_until(&mut self, version: u64) -> Vec<f64> {

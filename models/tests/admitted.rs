@@ -8,7 +8,7 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use forewarn_models::admission::{Policy, Prober};
+use forewarn_models::admission::{Admitted, Policy, Prober};
 use forewarn_models::{Model, Verdict, Verdicts};
 use support::onnx::{File, node};
 use support::{Dropped, entries, runtime};
@@ -88,33 +88,56 @@ fn an_answer_that_is_not_the_one_of_then_is_told_with_both_environments() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let mut then: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    // More than rounding.
     then["answer"]["head"][3] = 0.into();
     then["environment"]["runtime"] = "an older build".into();
     std::fs::write(&file, then.to_string()).unwrap();
 
-    // In the process that loads it, though it was tried in this environment before.
+    // Where it was tried before, its own answer counts.
     let admitted = dropped.admit().unwrap();
     assert!(!admitted.tried_now);
     let mut model = Model::load(&runtime(), &admitted.files).unwrap();
-    let here = admitted.check(&runtime(), &mut model).unwrap_err();
-    // And in the trial, when the environment is another one.
+    admitted.check(&runtime(), &mut model).unwrap();
+    // Somewhere else it is tried anew, and compared with the answer of then.
     let probes = admitted.files.folder().join("probes");
     for probe in entries(&probes) {
         std::fs::remove_file(probes.join(probe)).unwrap();
     }
-    let there = dropped.admit().unwrap_err();
-    for refusal in [here, there] {
-        let told = refusal.to_string();
-        assert_eq!(refusal.code(), "golden-changed", "{told}");
-        for words in [
-            "value 3 was 0 and is",
-            "an older build",
-            runtime().build(),
-            "remove",
-        ] {
-            assert!(told.contains(words), "no \"{words}\" in: {told}");
-        }
+    let refusal = dropped.admit().unwrap_err();
+    let told = refusal.to_string();
+    assert_eq!(refusal.code(), "golden-changed", "{told}");
+    for words in [
+        "value 3 was 0 and is",
+        "an older build",
+        runtime().build(),
+        "remove",
+    ] {
+        assert!(told.contains(words), "no \"{words}\" in: {told}");
     }
+    // Within rounding it is admitted here too.
+    let mut near: serde_json::Value = then;
+    let answered = f64::from_bits(report_head(&admitted, 3));
+    near["answer"]["head"][3] = (answered * (1.0 + 1e-6)).to_bits().into();
+    std::fs::write(&file, near.to_string()).unwrap();
+    let admitted = dropped.admit().unwrap();
+    assert!(admitted.tried_now);
+    // And from then on bit for bit: another answer in the same environment is refused.
+    let mut model = Model::load(&runtime(), &admitted.files).unwrap();
+    admitted.check(&runtime(), &mut model).unwrap();
+    let probe = entries(&probes).remove(0);
+    let text = std::fs::read_to_string(probes.join(&probe)).unwrap();
+    let mut probed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    probed["answer"]["head"][3] = (answered * (1.0 + 1e-6)).to_bits().into();
+    let path = probes.join(&probe);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(&path, probed.to_string()).unwrap();
+    let admitted = dropped.admit().unwrap();
+    let refusal = admitted.check(&runtime(), &mut model).unwrap_err();
+    assert_eq!(refusal.code(), "golden-changed", "{refusal}");
+}
+
+fn report_head(admitted: &Admitted, place: usize) -> u64 {
+    admitted.report.answer.head[place]
 }
 
 #[test]

@@ -171,6 +171,30 @@ impl<'a> Prediction<'a> {
         }
     }
 
+    /// The row of a view that it is about: the same for every model on that row.
+    pub fn row(&self) -> String {
+        let SourceRef {
+            partition, offset, ..
+        } = &self.source;
+        let (asset, at) = (&self.asset, self.event_time.0);
+        match &self.window {
+            Some(WindowRecord {
+                view,
+                start,
+                revision,
+                as_of,
+                ..
+            }) => {
+                let as_of = as_of.map_or(0, |at| at.0);
+                format!(
+                    "{partition}:{view}:{asset}:{}:{at}:{revision}:{as_of}",
+                    start.0
+                )
+            }
+            None => format!("{partition}:{offset}:{asset}:{at}"),
+        }
+    }
+
     /// The deterministic id: one per row and model version, in every run.
     pub fn id(&self) -> String {
         let SourceRef {

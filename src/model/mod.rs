@@ -1,7 +1,7 @@
 //! `forewarn model`: everything that one does with models, one file per command.
 //!
 //! ```text
-//!   add ──▶ check ──▶ score (with a configuration, beside what serves) ──▶ promote ──▶ rollback, remove
+//!   add ──▶ check ──▶ score, compare (beside what serves) ──▶ promote ──▶ rollback, remove
 //!                      list, show: what there is
 //! ```
 //!
@@ -16,6 +16,7 @@ use forewarn_models::{ModelFiles, Repository};
 
 mod add;
 mod check;
+mod compare;
 mod list;
 mod place;
 mod promote;
@@ -45,7 +46,9 @@ enum ModelCommand {
     Check(check::CheckArgs),
     /// Score a file, or the topic's history, with one version in place of the one that serves
     Score(score::ScoreArgs),
-    /// Let a version serve from the next start on
+    /// Challengers beside the models that they may replace, from what was published of both
+    Compare(compare::CompareArgs),
+    /// Let a version serve: at once where the service reloads, else from its next start on
     Promote(promote::PromoteArgs),
     /// Let the version serve again that served before
     Rollback(rollback::RollbackArgs),
@@ -60,6 +63,7 @@ pub(crate) fn run(args: &ModelArgs) -> Result<()> {
         ModelCommand::Add(args) => add::run(args),
         ModelCommand::Check(args) => check::run(args),
         ModelCommand::Score(args) => score::run(args),
+        ModelCommand::Compare(args) => compare::run(args),
         ModelCommand::Promote(args) => promote::run(args),
         ModelCommand::Rollback(args) => rollback::run(args),
         ModelCommand::Remove(args) => remove::run(args),

@@ -62,7 +62,7 @@ pub(super) fn tell(name: &str, promoted: &Promoted, output: Output) -> Result<()
             ""
         };
         format!(
-            "{name} {} serves{before}, from the next start of a service{backwards}",
+            "{name} {} serves{before}: at once where a service reloads, else from its next start{backwards}",
             promoted.to
         )
     })

@@ -3,6 +3,7 @@
 //! ```text
 //!   remaining useful life   rmse, mae, nasa_score        over (predicted, true) pairs
 //!   alarms                  Confusion, RecallTable       filled row by row
+//!   two models              Paired                       on the same rows
 //! ```
 //!
 //! For C-MAPSS the usual pairs are one per test engine, at its last row; a result must say whether
@@ -10,8 +11,10 @@
 //!
 //! Invariant: a ratio without cases is `None` (or `-` in a table), never 0 nor 1.
 
+mod paired;
 mod recall;
 
+pub use paired::{Paired, Said};
 pub use recall::RecallTable;
 
 /// Root mean squared error: `sqrt(mean((predicted - true)^2))`, in the unit of the input. NaN

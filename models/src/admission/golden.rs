@@ -31,6 +31,9 @@ pub(super) enum Golden {
     },
 }
 
+/// What another processor's rounding may come to, relative to 1 + the value.
+const ROUNDING: f64 = 1e-3;
+
 /// What it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -174,6 +177,19 @@ impl Answer {
             head: bits.take(HEAD).collect(),
             rows,
         }
+    }
+
+    /// Where `other`, given elsewhere, differs by more than rounding, in words.
+    pub(super) fn departure(&self, other: &Answer) -> Option<String> {
+        let far = |(a, b): (&u64, &u64)| {
+            let (a, b) = (f64::from_bits(*a), f64::from_bits(*b));
+            // Of two that are not numbers neither is wrong; one alone is.
+            a.is_nan() != b.is_nan() || (a - b).abs() > ROUNDING * (1.0 + a.abs())
+        };
+        let pairs = || self.head.iter().zip(&other.head);
+        let is_far =
+            self.rows != other.rows || self.head.len() != other.head.len() || pairs().any(far);
+        if is_far { self.difference(other) } else { None }
     }
 
     /// Where `other` differs most, in words; `None` when it is the same.

@@ -94,7 +94,7 @@ pub struct Admitted {
     pub report: Report,
     /// Was it tried now, or before?
     pub tried_now: bool,
-    /// The answer that it gave when it was admitted.
+    /// The answer that it gave when it was tried in this environment.
     answer: Answer,
     /// The file that was dropped in.
     source: PathBuf,
@@ -171,6 +171,7 @@ impl Admission {
                 }
             },
         };
+        let answer = report.answer.clone();
         Ok(Admitted {
             files: ModelFiles::in_folder(&files.name, files.version, &entry.folder),
             sha256: entry.sha256,
@@ -178,7 +179,7 @@ impl Admission {
             environment: entry.admitted.environment,
             report,
             tried_now,
-            answer: entry.admitted.answer,
+            answer,
             source: files.onnx.clone(),
         })
     }
@@ -198,7 +199,8 @@ impl Admission {
         Ok((entry, report))
     }
 
-    /// Tries an admitted version in another environment than before.
+    /// Tries an admitted version in another environment than before. Another processor may add products up in
+    /// another order: the answer must be the one of then but for rounding, and its own bits from now on.
     fn again(
         &self,
         runtime: &Runtime,
@@ -209,7 +211,7 @@ impl Admission {
         let copy = ModelFiles::in_folder(&files.name, files.version, &entry.folder);
         let report = self.probe(runtime, &copy)?;
         let admitted = &entry.admitted;
-        if let Some(worst) = admitted.answer.difference(&report.answer) {
+        if let Some(worst) = admitted.answer.departure(&report.answer) {
             return Err(Reason::GoldenChanged {
                 worst,
                 then: Box::new(admitted.environment.clone()),
@@ -240,8 +242,8 @@ impl Admission {
 }
 
 impl Admitted {
-    /// Does the loaded model give the answer that it gave when it was admitted? To be asked of every session,
-    /// in the process that scores.
+    /// Does the loaded model give the answer, bit for bit, that it gave when it was tried in this environment?
+    /// To be asked of every session, in the process that scores.
     ///
     /// # Errors
     /// [`Reason::GoldenChanged`] with both environments, or why the model could not be asked.

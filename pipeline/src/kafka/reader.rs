@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Role};
+use super::past::Past;
 use super::topics::TopicError;
 use crate::config::{Config, Kafka};
 use crate::prediction::Prediction;
@@ -74,17 +75,36 @@ impl PredictionReader {
         let Some(message) = self.consumer.poll(timeout) else {
             return Ok(None);
         };
-        let message = message?;
-        let prediction =
-            serde_json::from_slice(message.payload().unwrap_or_default()).map_err(|source| {
-                ReadError::Format {
-                    partition: message.partition(),
-                    offset: message.offset(),
-                    source,
-                }
-            })?;
-        Ok(Some(on(prediction)))
+        Ok(Some(on(prediction(&message?)?)))
     }
+}
+
+/// Hands all predictions of a topic, from its beginning to its present end, to `on`.
+///
+/// # Errors
+/// As [`PredictionReader::poll`], and when a partition can't be read to its end.
+pub fn read_past(
+    config: &Config,
+    topic: &str,
+    mut on: impl FnMut(Prediction<'_>),
+) -> Result<(), ReadError> {
+    let past = Past::open(config)?;
+    let list = partitions(past.consumer(), topic, Offset::Beginning)?;
+    past.begin(&list)?;
+    while let Some(message) = past.next()? {
+        on(prediction(&message)?);
+    }
+    Ok(())
+}
+
+fn prediction<'m>(message: &'m BorrowedMessage<'_>) -> Result<Prediction<'m>, ReadError> {
+    serde_json::from_slice(message.payload().unwrap_or_default()).map_err(|source| {
+        ReadError::Format {
+            partition: message.partition(),
+            offset: message.offset(),
+            source,
+        }
+    })
 }
 
 /// How many messages of its input a pipeline has not yet committed.
