@@ -251,6 +251,11 @@ impl Outcome {
             "flagged    {} anomalous readings",
             thousands(self.totals.anomalous)
         );
+        println!(
+            "alarms     {} raised, {} cleared",
+            thousands(self.totals.alarms_raised),
+            thousands(self.totals.alarms_cleared)
+        );
         print!("{}", self.report);
         if self.read < self.expected {
             println!(

@@ -26,8 +26,8 @@ use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
 
 /// How long brokers may take for one step of a transaction.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Wait of one poll while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
-const IN_FLIGHT_POLL: Duration = Duration::from_micros(500);
+/// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
+const IN_FLIGHT_PAUSE: Duration = Duration::from_micros(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -201,7 +201,10 @@ impl Sink {
             if Instant::now() > deadline {
                 return Err(SinkError::Unacknowledged);
             }
-            self.producer.poll(IN_FLIGHT_POLL);
+            // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
+            // the core from the broker that is waited for.
+            self.producer.poll(Duration::ZERO);
+            std::thread::sleep(IN_FLIGHT_PAUSE);
         }
         match self.producer.context().take_failed() {
             Some(Failed { topic, reason, .. }) => Err(SinkError::Produce {

@@ -26,6 +26,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long a question may take that can be asked again later.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// Between two looks while a batch waits for more messages.
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// A change of the partitions that this worker owns.
 #[derive(Debug, Clone)]
@@ -175,9 +177,8 @@ impl Source {
             if left.is_zero() || self.has_rebalance() {
                 break;
             }
-            if let Some(message) = self.take(left)? {
-                batch.push(message);
-            }
+            // Not a poll with what is left: its last millisecond is a busy loop in the client.
+            std::thread::sleep(left.min(PAUSE));
         }
         Ok(())
     }
