@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use forewarn_models::{ScoreOrder, Task, Verdict};
 use forewarn_pipeline::alarms::AlarmSpec;
-use forewarn_pipeline::config::{Config, Watch};
+use forewarn_pipeline::config::Watch;
 use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_pipeline::{Engine, Plan};
@@ -16,13 +16,10 @@ use crate::history::History;
 use crate::terminal::thousands;
 
 pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
+    let mut config = args.history.load()?;
     let from = instant(args.from.as_deref(), "--from")?.unwrap_or(i64::MIN);
     let to = instant(args.to.as_deref(), "--to")?.unwrap_or(i64::MAX);
-    let history = History::new(args.input.as_deref(), &mut config)?;
+    let history = History::new(args.history.input.as_deref(), &mut config)?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let group = group(&plan, &args.model)?;
     let rule = rule(&plan, group);

@@ -74,8 +74,9 @@ pub(crate) struct CheckArgs {
     pub config: PathBuf,
 }
 
+/// A pipeline, and the past that it goes through again.
 #[derive(Debug, Args)]
-pub(crate) struct ScoreArgs {
+pub(crate) struct HistoryArgs {
     /// The pipeline's configuration
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
@@ -83,19 +84,24 @@ pub(crate) struct ScoreArgs {
     /// oldest record to its newest]
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
-    /// Where scores go: .parquet or .csv
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
     /// Bootstrap servers, instead of `kafka.brokers`
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
     pub brokers: Option<String>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CalibrateArgs {
-    /// The pipeline's configuration
+pub(crate) struct ScoreArgs {
+    #[command(flatten)]
+    pub history: HistoryArgs,
+    /// Where scores go: .parquet or .csv
     #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    #[command(flatten)]
+    pub history: HistoryArgs,
     /// The served model, or its group
     #[arg(long)]
     pub model: String,
@@ -108,12 +114,6 @@ pub(crate) struct CalibrateArgs {
     /// Count scores before this event time
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// Readings, as for `score` [default: the input topic]
-    #[arg(long, value_name = "FILE")]
-    pub input: Option<PathBuf>,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
-    pub brokers: Option<String>,
     /// The result as JSON
     #[arg(long)]
     pub json: bool,
@@ -121,21 +121,14 @@ pub(crate) struct CalibrateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The pipeline's configuration
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub history: HistoryArgs,
     /// The view whose rows are written
     #[arg(long)]
     pub view: String,
-    /// Readings, as for `score` [default: the input topic]
-    #[arg(long, value_name = "FILE")]
-    pub input: Option<PathBuf>,
     /// Where rows go: .parquet or .csv
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
-    pub brokers: Option<String>,
 }
 
 #[derive(Debug, Args)]

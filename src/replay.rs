@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use forewarn_pipeline::engine::Step;
-use forewarn_pipeline::{Config, Engine, Plan};
+use forewarn_pipeline::{Engine, Plan};
 use polars::prelude::{Column, DataFrame, DataType, TimeUnit};
 
 use crate::cli::ReplayArgs;
@@ -17,11 +17,8 @@ use crate::history::History;
 use crate::terminal::thousands;
 
 pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
-    let history = History::new(args.input.as_deref(), &mut config)?;
+    let mut config = args.history.load()?;
+    let history = History::new(args.history.input.as_deref(), &mut config)?;
     table_format(&args.output)?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let named = |view: &forewarn_pipeline::plan::PlannedView| view.view.name() == args.view;

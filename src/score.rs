@@ -18,11 +18,8 @@ mod task_columns;
 use table::ScoreTable;
 
 pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
-    let summary = score(config, args.input.as_deref(), &args.output)?;
+    let config = args.history.load()?;
+    let summary = score(config, args.history.input.as_deref(), &args.output)?;
     summary.print(&args.output);
     Ok(())
 }

@@ -342,3 +342,51 @@ fn a_missing_data_folder_is_told_with_where_it_was_looked_for() {
         "{told}"
     );
 }
+
+#[test]
+fn a_threshold_is_calibrated_to_the_alarms_that_are_borne() {
+    let dir = tempfile::tempdir().unwrap();
+    let readings = path(dir.path(), "readings.jsonl");
+    run_ok(&[
+        "feed", "cars", "--assets", "20", "--steps", "300", "--output", &readings,
+    ]);
+    let calibrate = |borne: &str| -> serde_json::Value {
+        let told = run_ok(&[
+            "calibrate",
+            "--config",
+            "deploy/cars.toml",
+            "--model",
+            "car-anomaly",
+            "--max-alarms",
+            borne,
+            "--input",
+            &readings,
+            "--json",
+        ]);
+        serde_json::from_str(&told).unwrap()
+    };
+    let number = |told: &serde_json::Value, key: &str| told[key].as_f64().unwrap();
+    // 20 cars for 50 minutes: 0.69 car-days.
+    let (some, none) = (calibrate("10/asset/day"), calibrate("0/day"));
+    assert_eq!(number(&some, "scores"), 6_000.0);
+    assert_eq!(some["rule"]["of"], 3, "the rule of deploy/cars.toml");
+    let (alarms, borne) = (number(&some, "alarms"), number(&some, "alarms_borne"));
+    assert!(alarms <= borne && alarms >= borne - 1.5, "{some}");
+    assert_eq!(number(&none, "alarms"), 0.0);
+    assert!(number(&none, "threshold") > number(&some, "threshold"));
+    assert_eq!(none["past_too_short"], true);
+    fails(
+        &[
+            "calibrate",
+            "--config",
+            "deploy/turbofan.toml",
+            "--model",
+            "turbofan-rul",
+            "--max-alarms",
+            "1/day",
+            "--input",
+            &readings,
+        ],
+        &["task rul"],
+    );
+}

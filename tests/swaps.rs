@@ -286,6 +286,59 @@ fn sums_go_on(predictions: &[Value]) {
     assert!(checked > 0);
 }
 
+#[test]
+fn a_version_that_is_too_slow_is_taken_back_and_one_that_is_promoted_says_who_and_why() {
+    let models = "reload = \"poll\"\nreload-every = \"50ms\"\nmax-row-time = \"1ns\"\n\
+        [[models.serve]]\nname = \"m\"\nview = \"v\"\n";
+    let Some(serving) = Serving::new("slow", models) else {
+        return;
+    };
+    serving.drop_in("m", 1, "plain", 1.0);
+    let load = serving.load(500);
+    let service = serving.pipeline.start(PARTITIONS);
+    serving.wait_until_it_serves();
+    serving.drop_in("m", 2, "plain", 2.0);
+    let said = wait_for(&serving, 2, "rolled-back", 2);
+    // Nobody tries it again by itself; somebody may.
+    let repository = serving.repository.path().to_str().unwrap();
+    let promote = [
+        "model",
+        "promote",
+        "m@2",
+        "--by",
+        "ada",
+        "--why",
+        "once more",
+        "--repository",
+    ];
+    support::run_ok(&[&promote[..], &[repository]].concat());
+    let said = wait_for(&serving, said + 2, "rolled-back", 2);
+    load.stop();
+    assert!(service.terminate().success());
+    let topic = serving.models_topic();
+    let records = read_committed(&serving.brokers, &topic, said, Duration::from_secs(5));
+    let events: Vec<Value> = records.iter().map(support::Record::json).collect();
+    let whys = |event: &str| -> HashSet<String> {
+        let of = events.iter().filter(|json| json["event"] == event);
+        of.map(|json| {
+            format!(
+                "{}: {}",
+                json["by"].as_str().unwrap(),
+                json["why"].as_str().unwrap()
+            )
+        })
+        .collect()
+    };
+    let swapped = whys("swapped");
+    assert!(
+        swapped.contains("repository: it is the highest version"),
+        "{swapped:?}"
+    );
+    assert!(swapped.contains("ada: once more"), "{swapped:?}");
+    let slow = |why: &String| why.contains("per result, models.max-row-time is 1ns");
+    assert!(whys("rolled-back").iter().any(slow), "{events:#?}");
+}
+
 /// By number of swaps: `FOREWARN_SWAPS=1000` is the long form.
 #[test]
 fn swaps_under_load_hold_up_no_score_and_leak_no_memory() {

@@ -10,6 +10,7 @@ use forewarn_pipeline::config::ServedModel;
 use serde_json::json;
 
 use super::{Named, Output};
+use crate::cli::HistoryArgs;
 use crate::score;
 
 #[derive(Debug, Args)]
@@ -17,39 +18,29 @@ pub(super) struct ScoreArgs {
     /// The model, and the version if not the one that serves: NAME or NAME@VERSION
     #[arg(value_name = "NAME[@VERSION]")]
     model: Named,
-    /// The pipeline's configuration
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    history: HistoryArgs,
     /// The view that gives its input [default: the one on which the configuration serves this model]
     #[arg(long)]
     view: Option<String>,
     /// The model repository [default: that of the configuration]
     #[arg(long, value_name = "DIR")]
     repository: Option<PathBuf>,
-    /// Readings, as for `forewarn score` [default: the input topic]
-    #[arg(long, value_name = "FILE")]
-    input: Option<PathBuf>,
     /// Where scores go: .parquet or .csv
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
-    brokers: Option<String>,
     /// The result as text or JSON
     #[arg(long, value_enum, default_value = "text")]
     output_format: Output,
 }
 
 pub(super) fn run(args: &ScoreArgs) -> Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
+    let mut config = args.history.load()?;
     if let Some(repository) = &args.repository {
         config.models.repository.clone_from(repository);
     }
     serve_only(&mut config, &args.model, args.view.as_deref())?;
-    let summary = score::score(config, args.input.as_deref(), &args.output)?;
+    let summary = score::score(config, args.history.input.as_deref(), &args.output)?;
     if args.output_format == Output::Text {
         summary.print(&args.output);
         return Ok(());

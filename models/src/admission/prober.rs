@@ -24,6 +24,8 @@ const LAST_WORDS: usize = 200;
 const GRACE: Duration = Duration::from_secs(1);
 /// Starts a program at a lower priority; of the coreutils, so on every Debian.
 const NICE: &str = "/usr/bin/nice";
+/// A tenth of what others get: on a busy machine the lowest one, 19, would hardly ever run.
+const NICENESS: &str = "10";
 /// Between two looks at a process that has not ended.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -88,14 +90,14 @@ impl Prober {
         })
     }
 
-    /// At the lowest priority, where the system has the program for it: a trial must not hold up the scores of
+    /// At a lower priority, where the system has the program for it: a trial must not hold up the scores of
     /// the service that wants the model.
     fn command(&self) -> Command {
         if !Path::new(NICE).is_file() || !self.program.is_file() {
             return Command::new(&self.program);
         }
         let mut command = Command::new(NICE);
-        command.args(["-n", "19"]).arg(&self.program);
+        command.args(["-n", NICENESS]).arg(&self.program);
         command
     }
 }

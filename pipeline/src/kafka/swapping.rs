@@ -24,7 +24,8 @@ pub(super) struct Swapping {
     links: Option<Links>,
     /// Received, and not yet put in place.
     next: Option<Swap>,
-    trial: Option<Trial>,
+    /// By place in the plan.
+    trials: BTreeMap<usize, Trial>,
     rules: TrialRules,
     /// Places in the plan where another version serves than at the start.
     swapped: BTreeSet<usize>,
@@ -39,7 +40,7 @@ impl Swapping {
         Swapping {
             links,
             next: None,
-            trial: None,
+            trials: BTreeMap::new(),
             rules,
             swapped: BTreeSet::new(),
             unsaid: Vec::new(),
@@ -47,19 +48,16 @@ impl Swapping {
         }
     }
 
-    /// Judges a batch of a version on trial.
+    /// Judges a batch of the versions on trial.
     pub fn judge(&mut self, step: &Step<'_>) -> Result<(), WorkerError> {
-        let Some(trial) = &mut self.trial else {
-            return Ok(());
-        };
-        let (results, not_finite) = step.tally(trial.place);
-        let usage = step.plan.models[trial.place].model.usage();
-        trial
-            .judge(results, not_finite, usage)
-            .map_err(WorkerError::Trial)?;
-        if trial.is_over() {
-            self.trial = None;
+        for (place, trial) in &mut self.trials {
+            let place = *place;
+            let (results, not_finite) = step.tally(place);
+            let usage = step.plan.models[place].model.usage();
+            let judged = trial.judge(results, not_finite, usage);
+            judged.map_err(|reason| WorkerError::Trial { place, reason })?;
         }
+        self.trials.retain(|_, trial| !trial.is_over());
         Ok(())
     }
 
@@ -156,7 +154,11 @@ impl Worker {
         );
         self.swapping.unsaid.push(event);
         let rules = self.swapping.rules;
-        self.swapping.trial = on_trial.then(|| Trial::new(place, swapped.old, rules));
+        let trials = &mut self.swapping.trials;
+        trials.remove(&place);
+        if on_trial {
+            trials.insert(place, Trial::new(swapped.old, rules));
+        }
         self.metrics.swap();
         self.swapping
             .report(self.number, (place, version), Outcome::Serving);
@@ -166,25 +168,29 @@ impl Worker {
         Ok(())
     }
 
-    /// If an error is that of a version on trial, puts the old one back. What was not committed is scored by
+    /// If an error is that of a version on trial, puts the one before it back. What was not committed is scored by
     /// that one then.
     pub(super) fn roll_back_after(&mut self, error: WorkerError) -> WorkerError {
-        let Some(trial) = &self.swapping.trial else {
-            return error;
+        let models = &self.engine.plan().models;
+        let of = |name: &str, version: u32| {
+            let same = |place: &&usize| {
+                let on_trial = &models[**place].model;
+                (on_trial.name.as_str(), on_trial.version) == (name, version)
+            };
+            self.swapping.trials.keys().find(same).copied()
         };
-        let on_trial = &self.engine.plan().models[trial.place].model;
-        let reason = match &error {
-            WorkerError::Trial(reason) => reason.clone(),
+        let (place, reason) = match &error {
+            WorkerError::Trial { place, reason } => (Some(*place), reason.clone()),
             WorkerError::Engine(EngineError::Score {
                 model,
                 version,
                 source,
-            }) if (model, *version) == (&on_trial.name, on_trial.version) => {
-                format!("it failed: {source}")
-            }
+            }) => (of(model, *version), format!("it failed: {source}")),
             _ => return error,
         };
-        let Some(Trial { place, old, .. }) = self.swapping.trial.take() else {
+        let Some((place, Trial { old, .. })) =
+            place.and_then(|place| Some((place, self.swapping.trials.remove(&place)?)))
+        else {
             return error;
         };
         let failed = match self.engine.swap(place, old, &self.config) {
@@ -197,7 +203,7 @@ impl Worker {
         self.swapping.unsaid.push(event);
         let outcome = Outcome::RolledBack(reason.clone());
         self.swapping.report(self.number, (place, failed), outcome);
-        WorkerError::Trial(reason)
+        WorkerError::Trial { place, reason }
     }
 
     /// Says which versions serve in partitions that were assigned, where it is not what the process began

@@ -56,8 +56,12 @@ pub enum WorkerError {
     Consumer(#[from] KafkaError),
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("the version on trial is rolled back: {0}")]
-    Trial(String),
+    #[error("a version on trial is rolled back: {reason}")]
+    Trial {
+        /// Of the model, in the plan.
+        place: usize,
+        reason: String,
+    },
 }
 
 impl WorkerError {
@@ -66,7 +70,7 @@ impl WorkerError {
             WorkerError::Sink(error) => error.disposition(),
             WorkerError::Consumer(error) => kafka_disposition(error),
             WorkerError::Engine(error) => error.disposition(),
-            WorkerError::Trial(_) => Disposition::Retry,
+            WorkerError::Trial { .. } => Disposition::Retry,
         }
     }
 }
@@ -335,7 +339,9 @@ impl Worker {
         self.committed.extend(offsets);
         self.swapping.said();
         self.last_commit = Instant::now();
-        self.metrics.commit(begun.elapsed());
+        let took = begun.elapsed();
+        tracing::debug!(worker = self.number, ?took, "committed");
+        self.metrics.commit(took);
         Ok(())
     }
 

@@ -20,6 +20,9 @@ use crate::service::Shutdown;
 /// How soon a shutdown is noticed.
 const NOTICE: Duration = Duration::from_millis(100);
 
+/// Versions to go back to: one after the other may turn out bad before it is noticed.
+const REMEMBERED: usize = 16;
+
 /// What the reloader is told.
 #[derive(Debug)]
 pub enum Message {
@@ -44,10 +47,8 @@ impl ReloadHandle {
 struct Served {
     place: usize,
     name: String,
-    /// The version that serves, or was handed to the workers last.
-    version: u32,
-    /// The version before it: back there when a trial fails.
-    before: u32,
+    /// Versions that were handed to the workers and have not failed since, the one that serves last.
+    versions: Vec<u32>,
     role: Role,
     /// What was handed to the workers last.
     offered: Key,
@@ -56,6 +57,12 @@ struct Served {
     refused: BTreeSet<Key>,
     /// The last version that was said to be gone.
     gone: Option<u32>,
+}
+
+impl Served {
+    fn version(&self) -> u32 {
+        self.versions.last().copied().unwrap_or_default()
+    }
 }
 
 /// A version, and when it was promoted.
@@ -114,8 +121,7 @@ impl Reloader {
                 follows.then(|| Served {
                     place,
                     name: planned.model.name.clone(),
-                    version: planned.model.version,
-                    before: planned.model.version,
+                    versions: vec![planned.model.version],
                     role: planned.role,
                     offered: (planned.model.version, None),
                     refused: BTreeSet::new(),
@@ -169,14 +175,14 @@ impl Reloader {
                 }
             };
             let served = &mut self.served[at];
-            if wanted.version == served.version || served.refused.contains(&wanted.key()) {
+            if wanted.version == served.version() || served.refused.contains(&wanted.key()) {
                 continue;
             }
-            if wanted.version < served.version && wanted.promoted_at.is_none() {
+            if wanted.version < served.version() && wanted.promoted_at.is_none() {
                 if served.gone.replace(wanted.version) != Some(wanted.version) {
                     tracing::warn!(
                         model = served.name,
-                        serving = served.version,
+                        serving = served.version(),
                         highest = wanted.version,
                         "the version that serves is gone from the repository; it goes on, since nobody promoted \
                          another one"
@@ -228,7 +234,9 @@ impl Reloader {
         let served = &mut self.served[at];
         match loaded {
             Ok(models) => {
-                served.before = std::mem::replace(&mut served.version, version);
+                served.versions.push(version);
+                let old = served.versions.len().saturating_sub(REMEMBERED);
+                served.versions.drain(..old);
                 served.offered = wanted.key();
                 for (worker, model) in self.workers.iter().zip(models) {
                     // A worker that has ended swaps no more.
@@ -247,7 +255,7 @@ impl Reloader {
                 tracing::error!(
                     model = name,
                     version,
-                    serving = served.version,
+                    serving = served.version(),
                     reason = problems.join("; "),
                     "a version is refused; what serves goes on"
                 );
@@ -275,10 +283,10 @@ impl Reloader {
         if !served.refused.insert(key) {
             return;
         }
-        if served.version == report.version {
-            served.version = served.before;
+        if served.versions.len() > 1 {
+            served.versions.retain(|version| *version != report.version);
         }
-        let back_to = served.version;
+        let back_to = served.version();
         tracing::error!(
             model,
             version = report.version,

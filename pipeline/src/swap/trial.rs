@@ -21,7 +21,6 @@ pub struct TrialRules {
 /// A version on trial, and the one before it.
 #[derive(Debug)]
 pub struct Trial {
-    pub place: usize,
     pub old: Model,
     rules: TrialRules,
     results: u64,
@@ -29,9 +28,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    pub fn new(place: usize, old: Model, rules: TrialRules) -> Self {
+    pub fn new(old: Model, rules: TrialRules) -> Self {
         Trial {
-            place,
             old,
             rules,
             results: 0,
