@@ -76,6 +76,7 @@ fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce
     config.source.topic = format!("{}-in", config.name);
     config.sink.predictions = format!("{}-out", config.name);
     config.sink.dead_letters = format!("{}-dead", config.name);
+    config.sink.alarms = format!("{}-alarms", config.name);
     fill(&config.source.topic);
     let service = Service::new(config, Loader::trusted()).expect("the shipped models");
     let (metrics, shutdown) = (service.metrics(), Shutdown::default());

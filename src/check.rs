@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use forewarn_models::signature::Tensor;
 use forewarn_models::{Contract, Model, Task};
-use forewarn_pipeline::plan::PlannedView;
+use forewarn_pipeline::alarms::AlarmSpec;
+use forewarn_pipeline::plan::{PlannedView, Role};
 use forewarn_pipeline::window::Kind;
 use forewarn_pipeline::{Config, Plan};
 
@@ -61,6 +62,13 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
     }
     for planned in &plan.models {
         println!("{}", model_text(&planned.model));
+        if planned.role != Role::Champion {
+            let group = &plan.groups[planned.group].name;
+            println!("    {} in group {group}", planned.role.name());
+        }
+    }
+    for alarm in &plan.alarms {
+        println!("{}", alarm_text(alarm, &plan.groups[alarm.group].name));
     }
     let mut outputs = vec![
         config.sink.predictions.clone(),
@@ -114,6 +122,29 @@ fn model_text(model: &Model) -> String {
         tensors(&signature.inputs, &|_| true),
         tensors(&signature.outputs, &is_judged),
         told_of(contract)
+    )
+}
+
+/// When an alarm is raised and cleared.
+fn alarm_text(alarm: &AlarmSpec, group: &str) -> String {
+    let (beyond, back) = if alarm.rises {
+        ("above", "at most")
+    } else {
+        ("below", "at least")
+    };
+    let levels = alarm.severities.iter();
+    let levels: Vec<String> = levels
+        .map(|(name, limit)| format!("{limit} ({name})"))
+        .collect();
+    format!(
+        "  alarm {} on {group}: {} of {} results with {} {beyond} {}; cleared by {} {back} {}",
+        alarm.name,
+        alarm.of,
+        alarm.within,
+        alarm.watched(),
+        levels.join(", "),
+        alarm.clear_after,
+        alarm.clear_at
     )
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         &config.sink.predictions,
         &config.sink.dead_letters,
         &config.sink.late,
+        &config.sink.alarms,
     ];
     for name in names {
         match &cluster {
@@ -127,6 +128,7 @@ fn configure(scenario: &dyn Scenario, brokers: &str, models: &Path) -> Result<Co
     config.sink.predictions = format!("{}-predictions", config.name);
     config.sink.dead_letters = format!("{}-dead-letters", config.name);
     config.sink.late = format!("{}-late", config.name);
+    config.sink.alarms = format!("{}-alarms", config.name);
     config.models.repository = models.to_owned();
     Ok(config)
 }

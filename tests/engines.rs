@@ -39,6 +39,7 @@ fn engines_through_kafka_are_scored_as_well_as_the_card_says_and_as_from_a_file(
         .replace("\"turbofan-telemetry\"", &format!("\"{name}-in\""))
         .replace("\"turbofan-predictions\"", &format!("\"{name}-out\""))
         .replace("\"turbofan-dead-letters\"", &format!("\"{name}-dead\""))
+        .replace("\"turbofan-alarms\"", &format!("\"{name}-alarms\""))
         .replace("../models/zoo", root().join("models/zoo").to_str().unwrap());
     std::fs::write(&config, changed).unwrap();
 

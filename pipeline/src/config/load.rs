@@ -11,10 +11,10 @@ use toml::{Table, Value};
 
 use super::check::check;
 use super::lines::{Lines, join, line_at, signal_order};
+use super::models::Models;
 use super::problem::Problems;
 use super::sections::{
-    Align, Delivery, EventTimeConfig, Kafka, Limits, Models, Service, Sink, Source, StatusConfig,
-    View,
+    Align, Delivery, EventTimeConfig, Kafka, Limits, Service, Sink, Source, StatusConfig, View,
 };
 use super::serving::AlarmConfig;
 use crate::signal::{MissingPolicy, Signal, SignalConfig};

@@ -7,20 +7,21 @@
 //!
 //! Not here: whether the models fit the views. That needs the models: see [`crate::plan`].
 
-mod admission;
 mod check;
 mod check_time;
 mod lines;
 mod load;
+mod models;
 mod problem;
 mod sections;
 mod serving;
 
 pub use load::Config;
+pub use models::{Models, Reload};
 pub use problem::{Problem, Problems};
 pub use sections::{
     Align, AssetSource, Clock, Delivery, Duplicates, EventTime, EventTimeConfig, Format, Guarantee,
-    IdleTimeout, Kafka, Limits, Models, Narrow, Reload, Service, Sink, Source, Start, StatusConfig,
-    TimeUnit, View, Window,
+    IdleTimeout, Kafka, Limits, Narrow, Service, Sink, Source, Start, StatusConfig, TimeUnit, View,
+    Window,
 };
 pub use serving::{AlarmConfig, Canary, Challenger, Levels, ServedModel, Watch};
