@@ -374,8 +374,13 @@ fn live_equals_replay(shipped: &str, feed: &[&str], windows: &str, model: &str, 
     table.insert("name".into(), name.clone().into());
     set(&mut table, "kafka", "brokers", brokers.clone().into());
     set(&mut table, "source", "topic", format!("{name}-in").into());
-    for key in ["predictions", "dead-letters", "late", "status"] {
+    for key in ["predictions", "dead-letters", "late", "status", "alarms"] {
         set(&mut table, "sink", key, format!("{name}-{key}").into());
+    }
+    let alarms = table.get_mut("alarms").and_then(toml::Value::as_table_mut);
+    if let Some(alarms) = alarms {
+        // Those of models that are not served here.
+        alarms.retain(|_, alarm| alarm["model"].as_str() == Some(model));
     }
     set(
         &mut table,

@@ -329,3 +329,42 @@ fn a_life_beyond_an_alarms_limit_is_attributed_to_features() {
     let reason = alarms[0]["reason"].as_str().unwrap();
     assert!(reason.ends_with("(latest 20): a 100 %, b 0 %"), "{reason}");
 }
+
+/// Resident memory in kB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_thousand_swaps_leave_no_memory_behind() {
+    let config = config(&format!("{ROWS}serve plain v\n"));
+    let runtime = forewarn_models::Runtime::load(None).unwrap();
+    let repository = forewarn_models::Repository::new(&config.models.repository);
+    let load = || {
+        let loaded = Loader::trusted().load(&runtime, &repository, "plain", None);
+        loaded.unwrap()
+    };
+    let log: Vec<(String, String)> = (0..300)
+        .map(|t| ("x".to_owned(), reading(t, 1.0, 0.0).to_string()))
+        .collect();
+    let mut engine = engine(&config);
+    let mut after = Vec::new();
+    for swaps in 1..=1_000 {
+        let swapped = engine.swap(0, load(), &config).unwrap();
+        assert!(!swapped.rebuild);
+        engine.assign(0, 0, 0, Vec::new());
+        let step = engine.step(&support::messages(&log, 0..log.len())).unwrap();
+        assert_eq!(step.results().count(), 300);
+        if swaps % 250 == 0 {
+            after.push(resident());
+        }
+    }
+    println!("resident after 250, 500, 750 and 1,000 swaps: {after:?} kB");
+    // One leaked session of this small model is 100 kB.
+    assert!(after[3] < after[1] + 2_048, "{after:?} kB");
+}

@@ -27,7 +27,7 @@ use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
 /// How long brokers may take for one step of a transaction.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
-const IN_FLIGHT_PAUSE: Duration = Duration::from_micros(500);
+const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {

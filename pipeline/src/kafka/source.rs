@@ -27,7 +27,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How long a question may take that can be asked again later.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// Between two looks while a batch waits for more messages.
-const PAUSE: Duration = Duration::from_micros(500);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A change of the partitions that this worker owns.
 #[derive(Debug, Clone)]
