@@ -147,7 +147,7 @@ fn print(found: &Calibration, (model, version): (&str, u32), rule: &AlarmSpec) {
     );
     if found.is_short {
         println!(
-            "  the past is too short to bear one alarm: this is the highest score in it, and means little"
+            "  the past is too short to bear one alarm: this threshold raises none in it, which means little"
         );
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use forewarn_models::signature::Tensor;
 use forewarn_models::{Contract, Model, Task};
 use forewarn_pipeline::alarms::AlarmSpec;
+use forewarn_pipeline::config::Reload;
 use forewarn_pipeline::plan::{PlannedView, Role};
 use forewarn_pipeline::window::Kind;
 use forewarn_pipeline::{Config, Plan};
@@ -88,6 +89,9 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
     }
     if plan.has_timers(config) {
         outputs.push(config.progress_topic());
+    }
+    if config.models.reload != Reload::None {
+        outputs.push(config.models_topic());
     }
     println!("  outputs to {}", outputs.join(", "));
 }

@@ -330,6 +330,45 @@ fn a_life_beyond_an_alarms_limit_is_attributed_to_features() {
     assert!(reason.ends_with("(latest 20): a 100 %, b 0 %"), "{reason}");
 }
 
+#[test]
+fn maintenance_is_told_by_messages_of_its_own_and_holds_until_it_is_over() {
+    let config = config(
+        "[signals]\na = { missing = \"no-score\" }\nb = { missing = \"no-score\" }\n\
+         maintenance = { missing = { hold = \"30days\" } }\n\
+         [views.v]\nfeatures = [\"a\", \"b\", \"COALESCE(maintenance, 0) AS maintenance\"]\n\
+         serve plain v | unless = [\"maintenance\"]\n",
+    );
+    let told = |t: i64, maintenance: i64| ("x", json!({"t": t, "maintenance": maintenance}));
+    let measured = |t: i64| ("x", json!({"t": t, "a": 1.0, "b": 1.0}));
+    let log = [
+        measured(0),
+        told(1, 1),
+        measured(2),
+        ("y", json!({"t": 2, "a": 1.0, "b": 1.0})),
+        measured(86_400),
+        told(86_401, 0),
+        measured(86_402),
+    ];
+    let mut results = support::told(&config, &log, "prediction");
+    results.sort_by_key(|json| json["source"]["offset"].as_i64());
+    let codes: Vec<Value> = results
+        .iter()
+        .map(|json| json["unscored"]["code"].clone())
+        .collect();
+    let (missing, regime) = (json!("signal-missing"), json!("regime"));
+    let scored = Value::Null;
+    let expected = [
+        scored.clone(),
+        missing.clone(),
+        regime.clone(),
+        scored.clone(),
+        regime,
+        missing,
+        scored,
+    ];
+    assert_eq!(codes, expected);
+}
+
 /// Resident memory in kB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

@@ -124,7 +124,7 @@ pub struct Calibration {
     pub scores: u64,
     pub assets: usize,
     pub watched: Duration,
-    /// The threshold is that of the highest score: the past is too short to bear one alarm.
+    /// The past is too short to bear one alarm.
     pub is_short: bool,
 }
 
