@@ -26,6 +26,7 @@ mod rollback;
 mod score;
 mod show;
 
+use place::PlaceArgs;
 use reply::{Output, ReplyArgs};
 
 #[derive(Debug, Args)]
@@ -68,6 +69,17 @@ pub(crate) fn run(args: &ModelArgs) -> Result<()> {
         ModelCommand::Rollback(args) => rollback::run(args),
         ModelCommand::Remove(args) => remove::run(args),
     }
+}
+
+/// What every command that changes the repository is told.
+#[derive(Debug, Args)]
+struct ChangeArgs {
+    #[command(flatten)]
+    note: NoteArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    reply: ReplyArgs,
 }
 
 /// Who does something, and why; for the history.

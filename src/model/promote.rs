@@ -5,8 +5,7 @@ use clap::Args;
 use forewarn_models::repository::Promoted;
 use serde_json::json;
 
-use super::place::PlaceArgs;
-use super::{Named, NoteArgs, Output, ReplyArgs};
+use super::{ChangeArgs, Named, Output};
 use crate::guard;
 
 #[derive(Debug, Args)]
@@ -14,18 +13,14 @@ pub(super) struct PromoteArgs {
     #[arg(value_name = "NAME@VERSION")]
     model: Named,
     #[command(flatten)]
-    note: NoteArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
-    reply: ReplyArgs,
+    change: ChangeArgs,
 }
 
 /// What can't score is not promoted: a service that starts next would refuse it.
 pub(super) fn run(args: &PromoteArgs) -> Result<()> {
-    let output = args.reply.output;
+    let output = args.change.reply.output;
     args.model.required()?;
-    let place = args.place.open()?;
+    let place = args.change.place.open()?;
     let files = args.model.resolve(&place.repository)?;
     let admission = guard::admission(&place.models)?;
     let admitted = match admission.admit(&place.runtime()?, &files) {
@@ -34,7 +29,7 @@ pub(super) fn run(args: &PromoteArgs) -> Result<()> {
             return Err(output.refuse(&format!("{}@{}", files.name, files.version), &refusal));
         }
     };
-    let note = args.note.note();
+    let note = args.change.note.note();
     let sha256 = Some(admitted.sha256.as_str());
     let promoted = place
         .repository

@@ -5,8 +5,7 @@ use clap::Args;
 use forewarn_models::repository::Removal;
 use serde_json::json;
 
-use super::place::PlaceArgs;
-use super::{Named, NoteArgs, ReplyArgs};
+use super::{ChangeArgs, Named};
 
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
@@ -16,24 +15,20 @@ pub(super) struct RemoveArgs {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    note: NoteArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
-    reply: ReplyArgs,
+    change: ChangeArgs,
 }
 
 pub(super) fn run(args: &RemoveArgs) -> Result<()> {
-    let output = args.reply.output;
+    let output = args.change.reply.output;
     let version = args.model.required()?;
-    let place = args.place.open()?;
+    let place = args.change.place.open()?;
     let name = &args.model.name;
     let removal = if args.yes {
         Removal::Delete
     } else {
         Removal::Trash
     };
-    let note = args.note.note();
+    let note = args.change.note.note();
     let trash = place.repository.remove(name, version, removal, &note)?;
     let value = json!({ "name": name, "version": version, "trash": trash });
     output.print(&value, || match &trash {

@@ -3,31 +3,26 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::place::PlaceArgs;
-use super::{Named, NoteArgs, ReplyArgs, promote};
+use super::{ChangeArgs, Named, promote};
 
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
     #[arg(value_name = "NAME")]
     model: Named,
     #[command(flatten)]
-    note: NoteArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
-    reply: ReplyArgs,
+    change: ChangeArgs,
 }
 
 /// Nothing is tried here: it served before, it is checked when it is loaded, and going back must not wait.
 pub(super) fn run(args: &RollbackArgs) -> Result<()> {
-    let output = args.reply.output;
+    let output = args.change.reply.output;
     if args.model.version.is_some() {
         anyhow::bail!(
             "rollback finds the version itself; to name one, use `forewarn model promote`"
         );
     }
-    let place = args.place.open()?;
+    let place = args.change.place.open()?;
     let name = &args.model.name;
-    let promoted = place.repository.roll_back(name, &args.note.note())?;
+    let promoted = place.repository.roll_back(name, &args.change.note.note())?;
     promote::tell(name, &promoted, output)
 }

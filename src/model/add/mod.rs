@@ -18,8 +18,7 @@ use forewarn_models::repository::check_name;
 use forewarn_models::{ModelFiles, Refusal};
 use serde_json::json;
 
-use super::place::PlaceArgs;
-use super::{NoteArgs, ReplyArgs};
+use super::ChangeArgs;
 use crate::guard;
 
 mod ask;
@@ -45,11 +44,7 @@ pub(super) struct AddArgs {
     #[arg(long, value_name = "FILE")]
     contract: Option<PathBuf>,
     #[command(flatten)]
-    note: NoteArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
-    reply: ReplyArgs,
+    change: ChangeArgs,
 }
 
 /// A value as TOML writes it; what is no TOML is a text.
@@ -64,7 +59,7 @@ pub(super) fn run(args: &AddArgs) -> Result<()> {
     let source = Source::open(&args.source)?;
     let name = args.name.clone().unwrap_or_else(|| source.name());
     check_name(&name).context("give another one with --name")?;
-    let place = args.place.open()?;
+    let place = args.change.place.open()?;
     let admission = guard::admission(&place.models)?;
     let staged = place.repository.stage()?;
     source.copy(staged.path())?;
@@ -78,7 +73,7 @@ pub(super) fn run(args: &AddArgs) -> Result<()> {
     draft.write(&files.manifest)?;
     let admitted = admission.admit(&place.runtime()?, &files).map_err(refuse)?;
 
-    let note = args.note.note();
+    let note = args.change.note.note();
     let added = place
         .repository
         .add(&name, staged, &admitted.sha256, &note)?;
@@ -91,7 +86,7 @@ pub(super) fn run(args: &AddArgs) -> Result<()> {
         "warnings": admitted.report.warnings,
         "rows_per_second": admitted.report.rows_per_second,
     });
-    args.reply.output.print(&value, || {
+    args.change.reply.output.print(&value, || {
         let mut text = format!("{name} {} is added\n", added.version);
         for warning in &admitted.report.warnings {
             text += &format!("warning: {warning}\n");
@@ -113,7 +108,7 @@ fn refused(args: &AddArgs, staged: &Path, mut refusal: Refusal) -> anyhow::Error
         refusal.path.clone_from(&args.source);
     }
     let what = args.source.display().to_string();
-    args.reply.output.refuse(&what, &refusal)
+    args.change.reply.output.refuse(&what, &refusal)
 }
 
 /// The contract as far as it is given: MLflow's, then `model.toml`, then `--set`.
