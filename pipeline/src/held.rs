@@ -76,12 +76,4 @@ impl Held {
         self.values.capacity() * size_of::<f64>()
             + self.waiting.len() * size_of::<((i64, i64), Waiting)>()
     }
-
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
 }

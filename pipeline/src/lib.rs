@@ -28,6 +28,7 @@
 pub mod alarms;
 pub mod align;
 pub mod clocks;
+mod columns;
 pub mod conditions;
 pub mod config;
 pub mod decode;

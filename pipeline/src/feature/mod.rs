@@ -17,8 +17,9 @@ mod compile;
 
 use polars::prelude::*;
 
+use crate::columns::{nullable, numbered, values};
 use crate::rows::Rows;
-use crate::window::{Gathered, Input, nullable};
+use crate::window::{Gathered, Input};
 
 pub use compile::Scope;
 
@@ -237,31 +238,17 @@ impl FeatureView {
             })
             .collect();
         let frame = DataFrame::new(height, columns).map_err(|source| self.failed(source))?;
-        // Expressions may share a name with a column of the view; numbers can't clash.
-        let numbered = self
-            .expressions
-            .iter()
-            .enumerate()
-            .map(|(i, e)| e.clone().alias(i.to_string()));
-        let computed = frame
-            .lazy()
-            .select(numbered.collect::<Vec<_>>())
-            .collect()
-            .map_err(|source| self.failed(source))?;
-        computed
-            .columns()
-            .iter()
-            .map(|column| {
-                let values = column.f64()?;
-                // An expression without any column gives one value for all rows.
-                if values.len() == 1 && height > 1 {
-                    return Ok(vec![values.get(0).unwrap_or(f64::NAN); height]);
-                }
-                Ok(values
-                    .iter()
-                    .map(|value| value.unwrap_or(f64::NAN))
-                    .collect())
+        let computed = frame.lazy().select(numbered(&self.expressions)).collect();
+        let computed = computed.map_err(|source| self.failed(source))?;
+        let columns = computed.columns().iter().map(|column| {
+            let values = values(column)?;
+            // An expression without any column gives one value for all rows.
+            Ok(match values[..] {
+                [one] => vec![one; height],
+                _ => values,
             })
+        });
+        columns
             .collect::<PolarsResult<_>>()
             .map_err(|source| self.failed(source))
     }

@@ -7,6 +7,7 @@
 use polars::prelude::*;
 
 use super::chains::Kept;
+use crate::columns::{nullable, numbered, values};
 use crate::rows::{Head, Origin, Rows, Superseded, WindowHead};
 
 /// Column of the window's number; no signal can be named so in SQL without quotes.
@@ -55,10 +56,6 @@ impl Gathered {
             columns: vec![Vec::new(); inputs.len()],
             inputs,
         }
-    }
-
-    pub fn inputs(&self) -> &[Input] {
-        &self.inputs
     }
 
     pub fn is_empty(&self) -> bool {
@@ -165,36 +162,12 @@ impl Gathered {
 /// The order of the rows inside a group is kept; polars then gives the same bits for a group whatever other
 /// groups share the frame. The stable form is also the fastest one here: groups are many and small.
 fn aggregate_groups(frame: DataFrame, expressions: &[Expr]) -> PolarsResult<Vec<Vec<f64>>> {
-    // Features may share a name with a column; numbers can't clash.
-    let numbered: Vec<Expr> = expressions
-        .iter()
-        .enumerate()
-        .map(|(i, expression)| expression.clone().alias(i.to_string()))
-        .collect();
     let told = frame
         .lazy()
         .group_by_stable([col(GROUP)])
-        .agg(numbered)
+        .agg(numbered(expressions))
         .collect()?;
-    let columns = told.columns().iter().skip(1);
-    columns
-        .map(|column| {
-            let values = column.cast(&DataType::Float64)?;
-            let values = values.f64()?;
-            Ok(values.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
-        })
-        .collect()
-}
-
-/// A column in which NaN is null: aggregates pass over what is missing.
-pub fn nullable(name: &str, values: Vec<f64>) -> Column {
-    if values.iter().any(|value| value.is_nan()) {
-        let options = values
-            .into_iter()
-            .map(|value| (!value.is_nan()).then_some(value));
-        return Column::new(name.into(), options.collect::<Vec<Option<f64>>>());
-    }
-    Column::new(name.into(), values)
+    told.columns().iter().skip(1).map(values).collect()
 }
 
 /// Fills what is missing between two values, linearly in time; before the first and after the last value

@@ -32,7 +32,7 @@ mod spec;
 mod state;
 mod timers;
 
-pub(crate) use gathered::{EVENT_TIME, nullable, trial, try_aggregate};
+pub(crate) use gathered::{EVENT_TIME, trial, try_aggregate};
 pub use gathered::{Gathered, Input};
 pub use spec::{Kind, WindowSpec};
 pub use state::{Partition, Taken, WindowState};
