@@ -4,7 +4,7 @@
 //! `__connect.errors.*` for messages that are set aside, so that tools made for either read them.
 
 use chrono::DateTime;
-use forewarn_models::Verdict;
+use forewarn_models::{Task, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::alarms::{AlarmEvent, AlarmRecord};
@@ -187,11 +187,10 @@ impl Encoder {
         let (asset, partition) = (step.asset(head.slot, head.asset), step.partition(head.slot));
         let view = step.plan.views[planned.view].view.name();
         let prediction = Prediction::new(scored, view, asset, (&self.topic, partition));
-        let task = planned.model.contract.task.name();
         let event = Event {
             output,
             id: &prediction.id(),
-            kind: &["forewarn.prediction.", task].concat(),
+            kind: kind(&planned.model.contract.task),
             asset,
             time: prediction.event_time,
         };
@@ -378,12 +377,23 @@ impl Encoder {
     }
 }
 
+/// The `ce_type` of a task's results.
+fn kind(task: &Task) -> &'static str {
+    match task {
+        Task::Anomaly { .. } => "forewarn.prediction.anomaly",
+        Task::Rul(_) => "forewarn.prediction.rul",
+        Task::Forecast(_) => "forewarn.prediction.forecast",
+        Task::Classification(_) => "forewarn.prediction.classification",
+        Task::Custom { .. } => "forewarn.prediction.custom",
+    }
+}
+
 /// Something that Forewarn says, as a CloudEvent about an asset.
 struct Event<'a> {
     output: Output,
     id: &'a str,
     /// Its `ce_type`.
-    kind: &'a str,
+    kind: &'static str,
     asset: &'a str,
     time: EventTimestamp,
 }
