@@ -94,16 +94,17 @@ impl Serving {
         }
     }
 
-    fn load(&self, per_second: u64) -> Load {
+    /// Sends readings from number `first` on.
+    fn load(&self, first: u64, per_second: u64) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let (feeder, stopped) = (
             Feeder::new(&self.brokers, &self.pipeline.topic),
             stop.clone(),
         );
         let send = move || {
-            let (begun, mut sent) = (Instant::now(), 0);
+            let (begun, mut sent) = (Instant::now(), first);
             while !stopped.load(Ordering::SeqCst) {
-                let due = (begun.elapsed().as_secs_f64() * per_second as f64) as u64;
+                let due = first + (begun.elapsed().as_secs_f64() * per_second as f64) as u64;
                 while sent < due {
                     let (key, payload) = reading(sent);
                     feeder.send(Some(key.as_bytes()), Some(payload.as_bytes()), None);
@@ -122,19 +123,24 @@ impl Serving {
 }
 
 impl Load {
-    /// Stops, and gives the number of messages.
+    /// Stops, and gives the number of the reading that would be next.
     fn stop(self) -> u64 {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
     }
 }
 
-fn reading(n: u64) -> (String, String) {
-    let a = if n.is_multiple_of(UNBEARABLE) {
+/// Signal a of reading `n`.
+fn signal(n: u64) -> u64 {
+    if n.is_multiple_of(UNBEARABLE) {
         100
     } else {
         n % 7
-    };
+    }
+}
+
+fn reading(n: u64) -> (String, String) {
+    let a = signal(n);
     // The fixture `nan` takes the square root of b.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let t = now.as_micros() as f64 / 1_000.0;
@@ -159,7 +165,7 @@ fn judge(predictions: &[Value], events: &[Value], model: &str) {
     }
     for partition in 0..PARTITIONS as i64 {
         // The first record of each version, in the order of the events.
-        let mut begins: Vec<(i64, u64)> = vec![(0, 1)];
+        let mut begins: Vec<(i64, u64)> = Vec::new();
         for event in events.iter().filter(|event| event["model"] == model) {
             if let Some(offset) = event["offsets"][partition.to_string()].as_i64() {
                 begins.push((offset, event["to"].as_u64().unwrap()));
@@ -192,15 +198,15 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
     };
     serving.drop_in("m", 1, "plain", 1.0);
     serving.drop_in("sum", 1, "running-sum", 1.0);
-    let load = serving.load(1_000);
+    let load = serving.load(0, 1_000);
     let service = serving.pipeline.start(PARTITIONS);
     serving.wait_until_it_serves();
 
     serving.drop_in("m", 2, "plain", 2.0);
-    let mut said = wait_for(&serving, 2, "swapped", 2);
+    let mut said = wait_for(&serving, 2, "m", "swapped", 2);
     // Not finite for any reading: rolled back.
     serving.drop_in("m", 3, "nan", 1.0);
-    said = wait_for(&serving, said + 1, "rolled-back", 3);
+    said = wait_for(&serving, said + 1, "m", "rolled-back", 3);
     // No ONNX, another task, another width: refused, and nothing happens.
     for (version, of) in [(4, "truncated"), (5, "weighted"), (6, "wrong-width")] {
         serving.drop_in("m", version, of, 1.0);
@@ -208,12 +214,12 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
     }
     // Its state is that of the same network over all readings so far.
     serving.drop_in("sum", 2, "running-sum", 3.0);
-    said = wait_for(&serving, said + 1, "swapped", 2);
+    said = wait_for(&serving, said + 1, "sum", "swapped", 2);
     // Fails at a reading that it can't take.
     serving.drop_in("m", 7, "fails", 1.0);
-    said = wait_for(&serving, said + 1, "rolled-back", 7);
+    said = wait_for(&serving, said + 1, "m", "rolled-back", 7);
     serving.drop_in("m", 8, "plain", 8.0);
-    wait_for(&serving, said + 1, "swapped", 8);
+    wait_for(&serving, said + 1, "m", "swapped", 8);
     std::thread::sleep(Duration::from_millis(300));
 
     let sent = load.stop() as usize;
@@ -222,6 +228,22 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
         &serving.pipeline.predictions,
         2 * sent,
         Duration::from_secs(60),
+    );
+    assert!(service.terminate().success());
+    assert_eq!(records.len(), 2 * sent);
+
+    // A version that came while nothing ran serves from the next start on, and the events say from where.
+    serving.drop_in("m", 9, "plain", 9.0);
+    let load = serving.load(sent as u64, 1_000);
+    let service = serving.pipeline.start(PARTITIONS);
+    serving.wait_until_it_serves();
+    let sent = load.stop() as usize;
+    let limit = Duration::from_secs(60);
+    let records = read_committed(
+        &serving.brokers,
+        &serving.pipeline.predictions,
+        2 * sent,
+        limit,
     );
     assert!(service.terminate().success());
     let predictions: Vec<Value> = records.iter().map(support::Record::json).collect();
@@ -239,24 +261,29 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
     for version in [4, 5, 6] {
         assert!(!versions("m").contains(&version), "version {version}");
     }
-    assert!(versions("m").is_superset(&HashSet::from([1, 2, 8])));
+    assert!(versions("m").is_superset(&HashSet::from([1, 2, 8, 9])));
+    assert_eq!(versions("sum"), HashSet::from([1, 2]));
     sums_go_on(&predictions);
 }
 
 /// Waits until at least `expected` events are there, among them one about `version`.
-fn wait_for(serving: &Serving, expected: usize, event: &str, version: u64) -> usize {
+fn wait_for(serving: &Serving, expected: usize, model: &str, event: &str, version: u64) -> usize {
     let deadline = Instant::now() + Duration::from_secs(60);
     let key = if event == "swapped" { "to" } else { "from" };
     loop {
         let topic = serving.models_topic();
         let records = read_committed(&serving.brokers, &topic, expected, Duration::from_secs(10));
         let events: Vec<Value> = records.iter().map(support::Record::json).collect();
-        let about = |json: &Value| json["event"] == event && json[key] == version;
+        let about =
+            |json: &Value| json["model"] == model && json["event"] == event && json[key] == version;
         // Once nothing more is under way, each worker serves the same version again.
         if events.iter().any(about) {
             return events.len();
         }
-        assert!(Instant::now() < deadline, "{event} {version}: {events:#?}");
+        assert!(
+            Instant::now() < deadline,
+            "{model} {event} {version}: {events:#?}"
+        );
     }
 }
 
@@ -279,11 +306,7 @@ fn sums_go_on(predictions: &[Value]) {
         let nth = numbers.entry(asset).or_default();
         let n = number + *nth * ASSETS;
         *nth += 1;
-        let a = if n.is_multiple_of(UNBEARABLE) {
-            100
-        } else {
-            n % 7
-        };
+        let a = signal(n);
         let (sum_a, sum_b) = sums.entry(asset).or_default();
         *sum_a += a as f64;
         *sum_b -= 1.0;
@@ -304,11 +327,11 @@ fn a_version_that_is_too_slow_is_taken_back_and_one_that_is_promoted_says_who_an
         return;
     };
     serving.drop_in("m", 1, "plain", 1.0);
-    let load = serving.load(500);
+    let load = serving.load(0, 500);
     let service = serving.pipeline.start(PARTITIONS);
     serving.wait_until_it_serves();
     serving.drop_in("m", 2, "plain", 2.0);
-    let said = wait_for(&serving, 2, "rolled-back", 2);
+    let said = wait_for(&serving, 2, "m", "rolled-back", 2);
     // Nobody tries it again by itself; somebody may.
     let repository = serving.repository.path().to_str().unwrap();
     let promote = [
@@ -322,7 +345,7 @@ fn a_version_that_is_too_slow_is_taken_back_and_one_that_is_promoted_says_who_an
         "--repository",
     ];
     support::run_ok(&[&promote[..], &[repository]].concat());
-    let said = wait_for(&serving, said + 2, "rolled-back", 2);
+    let said = wait_for(&serving, said + 2, "m", "rolled-back", 2);
     load.stop();
     assert!(service.terminate().success());
     let topic = serving.models_topic();
@@ -349,6 +372,35 @@ fn a_version_that_is_too_slow_is_taken_back_and_one_that_is_promoted_says_who_an
     assert!(whys("rolled-back").iter().any(slow), "{events:#?}");
 }
 
+#[test]
+fn an_explicit_reload_looks_when_it_is_told_to() {
+    let models = "reload = \"explicit\"\nreload-every = \"10ms\"\n\
+        [[models.serve]]\nname = \"m\"\nview = \"v\"\n";
+    let _alone = alone();
+    let Some(serving) = Serving::new("explicit", models) else {
+        return;
+    };
+    serving.drop_in("m", 1, "plain", 1.0);
+    let load = serving.load(0, 200);
+    let service = serving.pipeline.start(PARTITIONS);
+    serving.wait_until_it_serves();
+    serving.drop_in("m", 2, "plain", 2.0);
+    // Fifty times the interval of a poll.
+    std::thread::sleep(Duration::from_millis(500));
+    let limit = Duration::from_secs(3);
+    let events = read_committed(&serving.brokers, &serving.models_topic(), 1, limit);
+    let is_swap = |record: &support::Record| record.json()["event"] == "swapped";
+    assert!(!events.iter().any(is_swap), "nobody asked for it");
+    let id = service.id().to_string();
+    let told = std::process::Command::new("kill")
+        .args(["-HUP", &id])
+        .status();
+    assert!(told.unwrap().success());
+    wait_for(&serving, events.len() + 1, "m", "swapped", 2);
+    load.stop();
+    assert!(service.terminate().success());
+}
+
 /// By number of swaps: `FOREWARN_SWAPS=1000` is the long form.
 #[test]
 fn swaps_under_load_hold_up_no_score_and_leak_no_memory() {
@@ -360,7 +412,7 @@ fn swaps_under_load_hold_up_no_score_and_leak_no_memory() {
         return;
     };
     serving.drop_in("m", 1, "plain", 1.0);
-    let load = serving.load(1_000);
+    let load = serving.load(0, 1_000);
     let service = serving.pipeline.start(PARTITIONS);
     serving.wait_until_it_serves();
     let mut reader = Latencies::open(&serving.brokers, &serving.pipeline.predictions);

@@ -1,6 +1,6 @@
 //! A worker's part in swaps: when a version is put in place, judged, and taken back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::worker::{Worker, WorkerError};
@@ -27,8 +27,6 @@ pub(super) struct Swapping {
     /// By place in the plan.
     trials: BTreeMap<usize, Trial>,
     rules: TrialRules,
-    /// Places in the plan where another version serves than at the start.
-    swapped: BTreeSet<usize>,
     /// Events that no commit has had yet.
     unsaid: Vec<ModelEventRecord<'static>>,
     /// This worker, as events name it.
@@ -42,7 +40,6 @@ impl Swapping {
             next: None,
             trials: BTreeMap::new(),
             rules,
-            swapped: BTreeSet::new(),
             unsaid: Vec::new(),
             name,
         }
@@ -135,7 +132,6 @@ impl Worker {
                 return Ok(());
             }
         };
-        self.swapping.swapped.insert(place);
         let all = |_| true;
         let event = self.event(
             ModelEvent::Swapped,
@@ -206,10 +202,13 @@ impl Worker {
         WorkerError::Trial { place, reason }
     }
 
-    /// Says which versions serve in partitions that were assigned, where it is not what the process began
-    /// with.
+    /// Says which versions serve in partitions that were assigned: the worker before, or the process before,
+    /// may have had others.
     pub(super) fn say_taken_over(&mut self, partitions: &[i32]) {
-        for place in self.swapping.swapped.clone() {
+        if self.swapping.links.is_none() {
+            return;
+        }
+        for place in 0..self.engine.plan().models.len() {
             let version = self.engine.plan().models[place].model.version;
             let reason = ("forewarn".to_owned(), "partitions were assigned".to_owned());
             let mine = |partition| partitions.contains(&partition);

@@ -13,8 +13,7 @@ pub enum ModelEvent {
     Swapped,
     /// The version on trial failed: the one before serves from these records on.
     RolledBack,
-    /// A worker took partitions over in which this version serves from these records on: not the one that it
-    /// was started with.
+    /// A worker took partitions over, in which this version serves from these records on.
     TakenOver,
 }
 
