@@ -11,7 +11,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use forewarn_models::Loader;
-use forewarn_pipeline::Plan;
+use forewarn_pipeline::{Config, Plan};
 use serde_json::{Value, json};
 
 use support::{Run, config, engine, told};
@@ -85,6 +85,67 @@ fn an_asset_with_a_model_of_its_own_is_scored_by_that_one() {
     );
 }
 
+/// A repository with versions of `plain`, each with a threshold of its own number.
+fn versions_of_plain(config: &mut Config, versions: &[u32]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = config.models.repository.join("plain/1/model.onnx");
+    for version in versions {
+        let folder = dir.path().join("plain").join(version.to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(&fixture, folder.join("model.onnx")).unwrap();
+        let manifest = format!("threshold = {version}.0\n");
+        std::fs::write(folder.join("model.toml"), manifest).unwrap();
+    }
+    config.models.repository = dir.path().to_owned();
+    dir
+}
+
+#[test]
+fn a_canary_scores_its_share_of_the_assets_and_no_other() {
+    let mut config = config(&format!(
+        "{ROWS}serve plain v | version = 1; canary = {{ version = 3, share = 0.25 }}\n"
+    ));
+    let _dir = versions_of_plain(&mut config, &[1, 3]);
+    let names: Vec<String> = (0..400).map(|i| format!("car-{i}")).collect();
+    let log: Vec<(&str, Value)> = names
+        .iter()
+        .chain(&names)
+        .map(|name| (name.as_str(), reading(0, 1.0, 0.0)))
+        .collect();
+    let mut by_asset: BTreeMap<String, Vec<(u64, f64)>> = BTreeMap::new();
+    for json in told(&config, &log, "prediction") {
+        let told = (
+            json["version"].as_u64().unwrap(),
+            json["anomaly"]["threshold"].as_f64().unwrap(),
+        );
+        let asset = json["asset"].as_str().unwrap().to_owned();
+        by_asset.entry(asset).or_default().push(told);
+    }
+    assert_eq!(by_asset.len(), 400);
+    for (asset, told) in &by_asset {
+        assert!(
+            matches!(told[..], [(1, 1.0), (1, 1.0)] | [(3, 3.0), (3, 3.0)]),
+            "{asset}: {told:?}"
+        );
+    }
+    let canaries = by_asset.values().filter(|told| told[0].0 == 3).count();
+    assert!((70..130).contains(&canaries), "{canaries} of 400");
+}
+
+#[test]
+fn the_champion_serves_and_the_highest_version_challenges() {
+    let mut config = config(&format!("{ROWS}serve plain v | shadow = [{{}}]\n"));
+    let dir = versions_of_plain(&mut config, &[1, 2, 5]);
+    let pointer = r#"{"version": 2, "by": "ada", "at": "2026-01-01T00:00:00Z"}"#;
+    std::fs::write(dir.path().join("plain/champion.json"), pointer).unwrap();
+    let log = [("x", reading(0, 1.0, 0.0))];
+    let version = |topic: &str| told(&config, &log, topic)[0]["version"].clone();
+    assert_eq!(
+        (version("prediction"), version("shadow")),
+        (json!(2), json!(5))
+    );
+}
+
 #[test]
 fn a_regime_selects_the_model_or_says_that_there_is_none() {
     let config = config(
@@ -142,7 +203,7 @@ fn a_challenger_changes_no_byte_of_what_is_published_and_one_that_fails_is_left_
             (asset, reading(t, a as f64, 0.0).to_string())
         })
         .collect();
-    let published = |config: &forewarn_pipeline::Config| {
+    let published = |config: &Config| {
         let mut engine = engine(config);
         let mut run = Run::new(&mut engine, 0);
         run.step(&log, 0..256);
