@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use forewarn_models::signature::Tensor;
 use forewarn_models::{Contract, Model, Task};
 use forewarn_pipeline::alarms::AlarmSpec;
-use forewarn_pipeline::config::Reload;
+use forewarn_pipeline::kafka::topics;
 use forewarn_pipeline::plan::{PlannedView, Role};
 use forewarn_pipeline::window::Kind;
 use forewarn_pipeline::{Config, Plan};
@@ -71,27 +71,13 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
     for alarm in &plan.alarms {
         println!("{}", alarm_text(alarm, &plan.groups[alarm.group].name));
     }
-    let mut outputs = vec![
-        config.sink.predictions.clone(),
-        config.sink.dead_letters.clone(),
-    ];
-    if plan.has_order() {
-        outputs.push(config.sink.late.clone());
+    let told = config.statuses.iter();
+    for (name, topic) in told.filter_map(|(name, status)| Some((name, status.topic.as_ref()?))) {
+        println!("  status {name}: told by topic {topic}");
     }
-    if !plan.conditions.statuses.is_empty() {
-        outputs.push(config.sink.status.clone());
-    }
-    if !plan.alarms.is_empty() {
-        outputs.push(config.sink.alarms.clone());
-    }
-    if plan.has_challengers() {
-        outputs.push(config.sink.shadow.clone());
-    }
-    if plan.has_timers(config) {
+    let mut outputs = topics::outputs(config, plan);
+    if plan.has_marks(config) {
         outputs.push(config.progress_topic());
-    }
-    if config.models.reload != Reload::None {
-        outputs.push(config.models_topic());
     }
     println!("  outputs to {}", outputs.join(", "));
 }

@@ -8,14 +8,12 @@
 mod support;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::time::Duration;
 
-use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader};
 use serde_json::json;
 use support::{
-    Feeder, Pipeline, Record, Running, brokers, create_topic, data, forewarn, path, read_committed,
-    root, run_ok, unique,
+    Feeder, Pipeline, Record, Running, brokers, create_topic, data, equals_live, forewarn,
+    read_committed, root, run_ok, unique,
 };
 
 const WAIT: Duration = Duration::from_secs(90);
@@ -142,67 +140,6 @@ fn windows_come_once_after_kills_and_the_last_ones_are_closed_by_the_clock_once(
     assert!(service.terminate().success());
     // The log gone through again, marks and all, says the same.
     equals_live(&pipeline.config, &records);
-}
-
-/// `forewarn score` over the topic gives the scores of `records`, bit for bit.
-fn equals_live(config: &Path, records: &[Record]) {
-    let dir = tempfile::tempdir().unwrap();
-    let output = path(dir.path(), "scores.parquet");
-    run_ok(&[
-        "score",
-        "--config",
-        config.to_str().unwrap(),
-        "--output",
-        &output,
-    ]);
-    let frame: DataFrame = ParquetReader::new(std::fs::File::open(&output).unwrap())
-        .finish()
-        .unwrap();
-    let mut replayed: Vec<String> = Vec::new();
-    let column = |name: &str| frame.column(name).unwrap().clone();
-    let (assets, models, times) = (column("asset"), column("model"), column("event_time"));
-    let (scores, ruls, offsets) = (column("score"), column("rul"), column("row"));
-    for row in 0..frame.height() {
-        let number = |value: AnyValue<'_>| value.extract::<f64>().map_or(u64::MAX, f64::to_bits);
-        let at = times.get(row).unwrap().extract::<i64>().unwrap();
-        replayed.push(format!(
-            "{} {} {at} {} {:x} {:x}",
-            assets.get(row).unwrap().get_str().unwrap(),
-            models.get(row).unwrap().get_str().unwrap(),
-            offsets.get(row).unwrap().extract::<i64>().unwrap(),
-            number(scores.get(row).unwrap()),
-            number(ruls.get(row).unwrap())
-        ));
-    }
-    let mut live: Vec<String> = records
-        .iter()
-        .map(|record| {
-            let json = record.json();
-            let number = |value: &serde_json::Value| value.as_f64().map_or(u64::MAX, f64::to_bits);
-            format!(
-                "{} {} {} {} {:x} {:x}",
-                json["asset"].as_str().unwrap(),
-                json["model"].as_str().unwrap(),
-                micros(json["event_time"].as_str().unwrap()),
-                json["source"]["offset"],
-                number(&json["anomaly"]["score"]),
-                number(&json["rul"]["value"])
-            )
-        })
-        .collect();
-    replayed.sort();
-    live.sort();
-    assert!(!live.is_empty());
-    assert_eq!(live.len(), replayed.len(), "as many results");
-    for (live, replayed) in live.iter().zip(&replayed) {
-        assert_eq!(live, replayed);
-    }
-}
-
-fn micros(time: &str) -> i64 {
-    forewarn_pipeline::prediction::EventTimestamp::parse(time)
-        .unwrap()
-        .0
 }
 
 #[test]

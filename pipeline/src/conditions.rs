@@ -5,9 +5,10 @@
 //! |---|---|
 //! | `silent-for d` | after d without a reading, until the next one |
 //! | `unchanged-for d`, `tolerance e` | when the signal has stayed within e of the first value of the stretch for d: 0 is stuck, the sensor's noise a flat line |
+//! | `topic t` | when the latest notice in that topic says so (`notices.rs`) |
 //!
-//! Invariant: a row behind its asset's latest one changes nothing here; its held values and statuses are
-//! missing.
+//! Invariant: a row behind its asset's latest one changes nothing here; its held values are missing, and its
+//! statuses but for those of notices, which need no order.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +44,8 @@ pub enum Condition {
         after: i64,
         tolerance: f64,
     },
+    /// By what a topic says.
+    Noticed,
 }
 
 /// A status that began or ended.
@@ -72,6 +75,7 @@ impl ConditionsSpec {
         });
         let statuses = config.statuses.iter().filter_map(|(name, status)| {
             let condition = match (status.silent_for, status.unchanged_for) {
+                _ if status.topic.is_some() => Condition::Noticed,
                 (Some(after), _) => Condition::Silent {
                     after: micros(after),
                 },
@@ -91,6 +95,13 @@ impl ConditionsSpec {
             statuses: statuses.collect(),
             unique: config.event_time.duplicates == Duplicates::Drop,
         }
+    }
+
+    /// The place of a status that notices are about.
+    pub fn noticed(&self, name: &str) -> Option<usize> {
+        let named =
+            |status: &StatusSpec| status.condition == Condition::Noticed && status.name == name;
+        self.statuses.iter().position(named)
     }
 }
 
@@ -146,13 +157,15 @@ pub enum Order {
 }
 
 impl Conditions {
-    /// Fills row `row` in and appends its statuses to the columns after `signals`.
+    /// Fills row `row` in and appends its statuses to the columns after `signals`. `noticed` gives, for the place
+    /// of a status, what notices say: active or not, and since when.
     pub fn apply(
         &mut self,
         spec: &ConditionsSpec,
         rows: &mut Rows,
         row: usize,
         signals: usize,
+        noticed: impl Fn(usize) -> Option<(bool, i64)>,
         changes: &mut Vec<StatusChange>,
     ) -> Order {
         let head = rows.heads[row];
@@ -171,8 +184,13 @@ impl Conditions {
             _ => Order::InOrder,
         };
         if order != Order::InOrder {
-            for column in &mut rows.columns[signals..] {
-                column.push(f64::NAN);
+            for (i, status) in spec.statuses.iter().enumerate() {
+                rows.columns[signals + i].push(match status.condition {
+                    Condition::Noticed => {
+                        f64::from(u8::from(noticed(i).is_some_and(|(active, _)| active)))
+                    }
+                    _ => f64::NAN,
+                });
             }
             return order;
         }
@@ -196,6 +214,11 @@ impl Conditions {
                     let value = rows.columns[column][row];
                     let cell = &mut self.statuses[asset * spec.statuses.len() + i];
                     cell.stretch(value, (after, tolerance), (i, &head), changes)
+                }
+                Condition::Noticed => {
+                    let (active, since) = noticed(i).unwrap_or((false, at));
+                    let cell = &mut self.statuses[asset * spec.statuses.len() + i];
+                    cell.become_active(active, since, (i, &head), changes)
                 }
             };
             rows.columns[signals + i].push(value);
@@ -310,9 +333,20 @@ impl StatusCell {
             self.since = head.event_at;
         }
         let active = self.since != i64::MIN && head.event_at - self.since >= after;
+        self.become_active(active, self.since, (status, head), changes)
+    }
+
+    /// Gives the status as a value, and tells when it is another one.
+    fn become_active(
+        &mut self,
+        active: bool,
+        since: i64,
+        (status, head): (usize, &Head),
+        changes: &mut Vec<StatusChange>,
+    ) -> f64 {
         if active != self.active {
             self.active = active;
-            changes.push(change(head, status, active, self.since));
+            changes.push(change(head, status, active, since));
         }
         f64::from(u8::from(active))
     }

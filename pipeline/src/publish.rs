@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::alarms::{AlarmEvent, AlarmRecord};
 use crate::engine::{Late, Scored, Step};
+use crate::marks::{Mark, MarkRecord};
 use crate::message::MessageIndex;
 use crate::prediction::{EventTimestamp, Prediction};
 use crate::refusal::Refused;
 use crate::swap::ModelEventRecord;
-use crate::watermark::Mark;
 
 /// Where records go to; implemented by the Kafka sink, and by tests.
 pub trait Publisher {
@@ -91,24 +91,6 @@ pub struct StatusRecord<'a> {
     pub partition: i32,
     /// The asset's latest record.
     pub offset: i64,
-}
-
-/// A mark, as published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MarkRecord {
-    pub partition: i32,
-    /// The mark stands before this record of the input.
-    pub offset: i64,
-    pub watermark: EventTimestamp,
-}
-
-impl MarkRecord {
-    pub fn mark(&self) -> Mark {
-        Mark {
-            offset: self.offset,
-            watermark: self.watermark.0,
-        }
-    }
 }
 
 /// Writes records; its buffers are reused.
@@ -249,7 +231,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Publishes the advance of a quiet partition's watermark, with what it caused.
+    /// Publishes a mark, with what it caused.
     ///
     /// # Errors
     /// The publisher's.
@@ -259,11 +241,7 @@ impl Encoder {
         mark: Mark,
         publisher: &mut P,
     ) -> Result<(), P::Error> {
-        let record = MarkRecord {
-            partition,
-            offset: mark.offset,
-            watermark: EventTimestamp(mark.watermark),
-        };
+        let record = MarkRecord { partition, mark };
         self.payload.clear();
         let _ = serde_json::to_writer(&mut self.payload, &record);
         publisher.record(&OutputRecord {

@@ -14,6 +14,7 @@ use crate::alarms::Alarms;
 use crate::align::AlignState;
 use crate::conditions::Conditions;
 use crate::held::Held;
+use crate::notices::Notices;
 use crate::routing::Routes;
 use crate::sequence::Sequences;
 use crate::watermark::Watermark;
@@ -147,6 +148,7 @@ pub struct PartitionState {
     pub held: Held,
     pub align: Option<AlignState>,
     pub conditions: Conditions,
+    pub notices: Notices,
     /// One per view over windows; `None` for the others.
     pub windows: Vec<Option<WindowState>>,
     /// One per view that feeds a model with a sequence; `None` for the others.
@@ -213,6 +215,7 @@ impl PartitionState {
             held: Held::default(),
             align: None,
             conditions: Conditions::default(),
+            notices: Notices::default(),
             windows: Vec::new(),
             sequences: Vec::new(),
             models: Vec::new(),
@@ -242,6 +245,7 @@ impl PartitionState {
             + self.held.bytes()
             + self.align.as_ref().map_or(0, AlignState::bytes)
             + self.conditions.bytes()
+            + self.notices.bytes()
             + windows
             + sequences
             + models

@@ -21,7 +21,7 @@ use crate::rows::Release;
 
 /// An advance of the watermark before the record at `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub struct Advance {
     pub offset: i64,
     /// Microseconds since 1970.
     pub watermark: i64,
@@ -36,7 +36,7 @@ pub struct Watermark {
     /// The watermark up to which outputs are published already.
     published: i64,
     /// Marks of an earlier run, not yet reached.
-    marks: VecDeque<Mark>,
+    marks: VecDeque<Advance>,
     /// Marks up to this record were committed with what they caused.
     publish_from: i64,
 }
@@ -44,7 +44,7 @@ pub struct Watermark {
 impl Watermark {
     /// `bound` in microseconds; `marks` as they were written, in the order of their offsets. What marks up to
     /// the record `publish_from` caused is published already.
-    pub fn new(bound: i64, marks: Vec<Mark>, publish_from: i64) -> Self {
+    pub fn new(bound: i64, marks: Vec<Advance>, publish_from: i64) -> Self {
         Watermark {
             bound,
             latest: i64::MIN,
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_mark_comes_back_at_its_record_and_what_it_caused_is_published() {
-        let mark = Mark {
+        let mark = Advance {
             offset: 2,
             watermark: 100,
         };

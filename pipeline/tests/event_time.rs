@@ -1,4 +1,4 @@
-//! Everything about event time but the windows themselves (`windows.rs`): alignment, missing values,
+//! Everything about event time but the windows themselves (`windows/`): alignment, missing values,
 //! statuses, sequences and recurrent states, views over views, early results and revisions, limits.
 //!
 //! The first test holds for all of it at once: what is published does not depend on where batches are cut,
@@ -14,7 +14,10 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use forewarn_pipeline::engine::Step;
+use forewarn_pipeline::marks::{Mark, What};
+use forewarn_pipeline::notices::Notice;
 use forewarn_pipeline::plan::PlannedView;
+use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_pipeline::{Config, Engine};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -35,15 +38,17 @@ unchanged-for = "20s"
 tolerance = 1.0
 [status.quiet]
 silent-for = "30s"
+[status.maintenance]
+topic = "orders"
 [views.each]
-features = ["a", "c", "a + stuck AS s", "quiet"]
+features = ["a", "c", "a + stuck AS s", "quiet", "maintenance"]
 [views.minute]
 window = { hopping = "20s", every = "10s" }
 allowed-lateness = "25s"
 early-every = "7s"
 revise-every = "4s"
 min-rows = 2
-features = ["AVG(a) AS a", "AVG(b) AS b", "MAX(stuck) AS st", "AVG(c) AS c"]
+features = ["AVG(a) AS a", "AVG(b) AS b", "MAX(stuck) AS st", "AVG(c) AS c", "MAX(maintenance) AS mt"]
 [views.later]
 from = "minute"
 window = { tumbling = "60s" }
@@ -68,7 +73,7 @@ clear-after = 2
 serve plain over
 serve persistence over
 serve weighted minute | group = "shared"; assets = ["asset-0", "asset-3"]
-serve lstm-window minute | group = "shared"; shadow = [{ name = "weighted" }]
+serve lstm-window minute | group = "shared"; unless = ["mt"]; shadow = [{ name = "weighted" }]
 serve running-sum later | canary = { version = 1, share = 0.5 }
 "#;
 
@@ -117,15 +122,18 @@ b = { missing = { fill = 1 } }
 [status.stuck]
 signal = "a"
 unchanged-for = "10s"
+[status.maintenance]
+topic = "orders"
+field = "maintenance"
 [views.rows]
-features = ["a", "b", "stuck"]
+features = ["a", "b", "stuck", "maintenance"]
 [views.w]
 window = { tumbling = "15s" }
 features = ["AVG(a) AS a", "COUNT(b) AS b"]
 [alarms.far]
 model = "plain"
 above = { warning = 0.5, critical = 2 }
-serve weighted rows | unless = ["stuck"]
+serve weighted rows | unless = ["stuck", "maintenance"]
 serve plain w
 "#;
 
@@ -168,6 +176,25 @@ fn log(readings: &[Reading], narrow: bool) -> Vec<(String, String)> {
     readings.iter().map(&mut line).collect()
 }
 
+/// Notices about maintenance, by the record that they come before; `told` are record, asset, second, on or off.
+fn notices_of(told: &[(usize, usize, i64, bool)], records: usize) -> Vec<(usize, Notice)> {
+    let mut told = told.to_vec();
+    told.retain(|(offset, ..)| *offset < records);
+    told.sort_by_key(|(offset, ..)| *offset);
+    let notice = |(record, (offset, asset, second, active))| {
+        let notice = Notice {
+            asset: format!("asset-{asset}"),
+            status: "maintenance".into(),
+            active,
+            at: EventTimestamp((1_000_000 + second) * 1_000_000),
+            partition: 0,
+            record,
+        };
+        (offset, notice)
+    };
+    (0..).zip(told).map(notice).collect()
+}
+
 /// The rows of a view: asset, second, the first two values.
 fn rows(
     config: &Config,
@@ -207,34 +234,51 @@ proptest! {
         readings in readings(),
         cuts in prop::collection::vec(1_usize..40, 1..8),
         takeover in 0_usize..120,
+        notices in prop::collection::vec((0_usize..120, 0_usize..6, 0_i64..400, any::<bool>()), 0..12),
     ) {
         // Loading models takes longer than a case.
         let mut engine = ENGINES.with(|engines| engines.borrow_mut()[shape].take()).unwrap_or_else(|| {
             engine(&config([WIDE, SEQUENCES, NARROW][shape]))
         });
         let log = log(&readings, shape == 2);
-        let mut whole = Run::new(&mut engine, 0);
-        whole.step(&log, 0..log.len());
-        whole.end();
-        let expected = whole.sorted();
-
+        // Live: notices come between batches.
+        let notices = notices_of(&notices, log.len());
         let mut cut = Run::new(&mut engine, 0);
-        let (mut at, mut sizes) = (0, cuts.iter().cycle());
+        let (mut at, mut sizes, mut marks) = (0, cuts.iter().cycle(), Vec::new());
         while at < log.len() {
-            let end = (at + sizes.next().unwrap()).min(log.len());
+            let new = |(offset, _): &&(usize, Notice)| *offset == at;
+            marks.extend(notices.iter().filter(new).filter_map(|(_, notice)| cut.notice(notice)));
+            let next = notices.iter().map(|(offset, _)| *offset).find(|offset| *offset > at);
+            let end = (at + sizes.next().unwrap()).min(next.unwrap_or(log.len()));
             cut.step(&log, at..end);
             at = end;
         }
         cut.end();
-        prop_assert_eq!(cut.sorted(), expected.clone(), "cut into batches");
+        let expected = cut.sorted();
+
+        // In one go, with the marks that were written then.
+        let mut whole = Run::with_marks(&mut engine, 0, marks.clone());
+        whole.step(&log, 0..log.len());
+        whole.end();
+        prop_assert_eq!(whole.sorted(), expected.clone(), "in one go");
 
         // One process commits what the first records caused; the next one rebuilds and goes on.
         let takeover = takeover.min(log.len());
-        let mut first = Run::new(&mut engine, 0);
+        let (before, after): (Vec<Mark>, Vec<Mark>) =
+            marks.into_iter().partition(|mark| mark.offset <= takeover as i64);
+        let mut first = Run::with_marks(&mut engine, 0, before.clone());
         first.step(&log, 0..takeover);
         let mut both = first.sorted();
-        let mut second = Run::new(&mut engine, takeover as i64);
-        second.step(&log, 0..log.len());
+        let mut second = Run::with_marks(&mut engine, takeover as i64, before);
+        let mut at = 0;
+        for mark in after {
+            second.step(&log, at..mark.offset as usize);
+            at = mark.offset as usize;
+            let What::Notice(notice) = &mark.what else { unreachable!() };
+            prop_assert_eq!(second.notice(notice), Some(mark.clone()));
+            prop_assert_eq!(second.notice(notice), None, "it knows it already");
+        }
+        second.step(&log, at..log.len());
         second.end();
         both.extend(second.sorted());
         both.sort();

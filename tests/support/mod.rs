@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -189,7 +190,7 @@ impl Pipeline {
         format!("{}-status", self.name)
     }
 
-    /// Topic of the marks of quiet partitions.
+    /// Topic of marks.
     pub fn progress(&self) -> String {
         format!("{}-progress", self.name)
     }
@@ -416,4 +417,81 @@ fn kafka_script(args: &[&str]) {
         "kafka.sh {args:?}: {}",
         text(&output.stderr)
     );
+}
+
+/// `forewarn score` over the topic gives the scores of `records`, bit for bit.
+pub fn equals_live(config: &Path, records: &[Record]) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let output = path(dir.path(), "scores.parquet");
+    run_ok(&[
+        "score",
+        "--config",
+        config.to_str().expect("well-formed"),
+        "--output",
+        &output,
+    ]);
+    let frame: DataFrame = ParquetReader::new(std::fs::File::open(&output).expect("well-formed"))
+        .finish()
+        .expect("well-formed");
+    let mut replayed: Vec<String> = Vec::new();
+    let column = |name: &str| frame.column(name).expect("well-formed").clone();
+    let (assets, models, times) = (column("asset"), column("model"), column("event_time"));
+    let (scores, ruls, offsets) = (column("score"), column("rul"), column("row"));
+    for row in 0..frame.height() {
+        let number = |value: AnyValue<'_>| value.extract::<f64>().map_or(u64::MAX, f64::to_bits);
+        let at = times
+            .get(row)
+            .expect("well-formed")
+            .extract::<i64>()
+            .expect("well-formed");
+        replayed.push(format!(
+            "{} {} {at} {} {:x} {:x}",
+            assets
+                .get(row)
+                .expect("well-formed")
+                .get_str()
+                .expect("well-formed"),
+            models
+                .get(row)
+                .expect("well-formed")
+                .get_str()
+                .expect("well-formed"),
+            offsets
+                .get(row)
+                .expect("well-formed")
+                .extract::<i64>()
+                .expect("well-formed"),
+            number(scores.get(row).expect("well-formed")),
+            number(ruls.get(row).expect("well-formed"))
+        ));
+    }
+    let mut live: Vec<String> = records
+        .iter()
+        .map(|record| {
+            let json = record.json();
+            let number = |value: &serde_json::Value| value.as_f64().map_or(u64::MAX, f64::to_bits);
+            format!(
+                "{} {} {} {} {:x} {:x}",
+                json["asset"].as_str().expect("well-formed"),
+                json["model"].as_str().expect("well-formed"),
+                micros(json["event_time"].as_str().expect("well-formed")),
+                json["source"]["offset"],
+                number(&json["anomaly"]["score"]),
+                number(&json["rul"]["value"])
+            )
+        })
+        .collect();
+    replayed.sort();
+    live.sort();
+    assert!(!live.is_empty());
+    assert_eq!(live.len(), replayed.len(), "as many results");
+    for (live, replayed) in live.iter().zip(&replayed) {
+        assert_eq!(live, replayed);
+    }
+}
+
+fn micros(time: &str) -> i64 {
+    forewarn_pipeline::prediction::EventTimestamp::parse(time)
+        .expect("well-formed")
+        .0
 }

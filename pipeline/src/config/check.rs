@@ -120,6 +120,17 @@ fn check_topics(config: &Config, reader: &mut Reader) {
             );
         }
     }
+    for (name, status) in &config.statuses {
+        let path = format!("status.{name}.topic");
+        match &status.topic {
+            Some(topic) if topic.is_empty() => reader.problem(&path, "must name a topic"),
+            Some(topic) if topics.iter().any(|(_, other)| *other == topic) => {
+                let message = format!("{topic} has records of another kind already");
+                reader.problem(&path, message);
+            }
+            _ => {}
+        }
+    }
 }
 
 fn check_signals(config: &Config, reader: &mut Reader) {

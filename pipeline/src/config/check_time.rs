@@ -99,9 +99,15 @@ fn check_status(config: &Config, name: &str, status: &StatusConfig, reader: &mut
             "has the name of a signal: views could not tell them apart",
         );
     }
+    if status.field.is_some() && status.topic.is_none() {
+        let message = "is about the messages of a topic: add topic = \"...\"";
+        reader.problem(&format!("{path}.field"), message);
+    }
+    let told = status.topic.is_some();
     match (status.silent_for, status.unchanged_for, &status.signal) {
-        (Some(_), None, None) => {}
-        (None, Some(_), Some(signal)) => {
+        (Some(_), None, None) if !told => {}
+        (None, None, None) if told => {}
+        (None, Some(_), Some(signal)) if !told => {
             if !config.signals.iter().any(|known| known.name == *signal) {
                 reader.problem(
                     &format!("{path}.signal"),
@@ -111,7 +117,7 @@ fn check_status(config: &Config, name: &str, status: &StatusConfig, reader: &mut
         }
         _ => reader.problem(
             &path,
-            "needs silent-for = \"5m\", or signal = \"...\" with unchanged-for = \"10m\"",
+            "needs one of silent-for = \"5m\", topic = \"...\", and signal = \"...\" with unchanged-for = \"10m\"",
         ),
     }
     if !(status.tolerance >= 0.0 && status.tolerance.is_finite()) {

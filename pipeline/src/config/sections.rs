@@ -230,8 +230,8 @@ pub struct Align {
     pub max_age: Duration,
 }
 
-/// `[status.<name>]`: a condition over time, 1 while it holds and 0 while not; views may use it like a
-/// signal, and each change is published to `sink.status`.
+/// `[status.<name>]`: a condition over time, or one that somebody tells; 1 while it holds and 0 while not. Views
+/// may use it like a signal, and each change is published to `sink.status`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StatusConfig {
@@ -249,6 +249,16 @@ pub struct StatusConfig {
     /// features it says that the silence ended with this reading.
     #[serde(default, with = "humantime_serde")]
     pub silent_for: Option<Duration>,
+    /// Holds when the latest message about the asset in this topic says so. The key is the asset, the value
+    /// `{"active": true, "at": "2026-01-31T08:00:00Z"}`; a message without a value says that it is over. `at`
+    /// is from when on, RFC 3339 or milliseconds since 1970; without it, the record's timestamp. The topic
+    /// must keep its messages for as long as they are to hold.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// The field of these messages that is true or false (or 1 or 0), so that several statuses can share a
+    /// topic; a message without it says nothing about this one. Default: `active`.
+    #[serde(default)]
+    pub field: Option<String>,
 }
 
 /// `[views.<name>]`: a named set of features.

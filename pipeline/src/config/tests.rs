@@ -161,6 +161,9 @@ fn what_event_time_can_not_mean_is_told_with_a_remedy() {
         + "[align]\nevery = \"1s\"\nmax-age = \"5s\"\n\
            [status.pressure]\nsilent-for = \"1m\"\n\
            [status.stuck]\nunchanged-for = \"1m\"\n\
+           [status.both]\nsilent-for = \"1m\"\ntopic = \"orders\"\n\
+           [status.idle]\nsilent-for = \"1m\"\nfield = \"idle\"\n\
+           [status.looped]\ntopic = \"status\"\n\
            [views.a]\nfrom = \"b\"\nfeatures = [\"x\"]\n\
            [views.b]\nfrom = \"a\"\nfeatures = [\"x\"]\n\
            [views.c]\nfrom = \"nowhere\"\nearly-every = \"1s\"\nfeatures = [\"x\"]\n\
@@ -176,7 +179,10 @@ fn what_event_time_can_not_mean_is_told_with_a_remedy() {
         "signals.flow.missing: unknown variant `ignore`, expected one of `refuse`, `no-score`",
         "align: is for messages that carry one signal each",
         "status.pressure: has the name of a signal",
-        "status.stuck: needs silent-for = \"5m\", or signal",
+        "status.stuck: needs one of silent-for = \"5m\", topic",
+        "status.both: needs one of",
+        "status.idle.field: is about the messages of a topic",
+        "status.looped.topic: status has records of another kind already",
         "views.a.from: leads back to this view",
         "views.b.from: leads back to this view",
         "views.c.from: nowhere is not a view; there is: a, b, c",
@@ -191,7 +197,7 @@ fn what_event_time_can_not_mean_is_told_with_a_remedy() {
     ] {
         assert!(told.contains(expected), "missing: {expected}\n{told}");
     }
-    assert_eq!(problems.list.len(), 15, "{told}");
+    assert_eq!(problems.list.len(), 18, "{told}");
 }
 
 #[test]

@@ -10,7 +10,7 @@
 mod json;
 mod row;
 mod table;
-mod time;
+pub(crate) mod time;
 
 pub use json::JsonDecoder;
 pub use row::Decoded;

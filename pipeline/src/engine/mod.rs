@@ -40,10 +40,13 @@ use crate::clocks::micros;
 use crate::config::{Config, Limits};
 use crate::decode::{Decoded, JsonDecoder, TableDecoder, TableError};
 use crate::feature::FeatureError;
+use crate::marks::{Mark, What};
 use crate::message::Message;
+use crate::notices::Notice;
 use crate::plan::{Plan, PlannedModel};
+use crate::prediction::EventTimestamp;
 use crate::state::{PartitionState, Partitions};
-use crate::watermark::{Mark, Watermark};
+use crate::watermark::{Advance, Watermark};
 
 pub use step::{Late, ModelOutput, Scored, Step};
 pub use swap::Swapped;
@@ -134,8 +137,22 @@ impl Engine {
     /// Takes a partition over with empty state. Records from `start` on build it up, `marks` coming back at
     /// their offsets; only what becomes due from `publish_from` on causes outputs.
     pub fn assign(&mut self, partition: i32, start: i64, publish_from: i64, marks: Vec<Mark>) {
-        let watermark = Watermark::new(self.bound, marks, publish_from);
+        let (mut advances, mut notices) = (Vec::new(), Vec::new());
+        for Mark { offset, what } in marks {
+            match what {
+                What::Watermark(EventTimestamp(watermark)) => {
+                    advances.push(Advance { offset, watermark });
+                }
+                What::Notice(notice) => notices.push((offset, notice)),
+            }
+        }
+        let watermark = Watermark::new(self.bound, advances, publish_from);
         let mut state = PartitionState::new(partition, start, publish_from, watermark);
+        for (offset, notice) in notices {
+            if let Some(status) = self.plan.conditions.noticed(&notice.status) {
+                state.notices.take(offset, status, &notice);
+            }
+        }
         self.stages.prepare(&self.plan, &self.limits, &mut state);
         self.scoring.prepare(&self.plan, &mut state);
         self.partitions.insert(state);
@@ -207,6 +224,23 @@ impl Engine {
             self.segment()?;
         }
         Ok(self.end())
+    }
+
+    /// Takes a notice in, which the records that come next, and were not published before, know of. Whoever calls
+    /// it must keep the mark that it gives, and hand it to [`Self::assign`] when the partition is rebuilt. `None`
+    /// when the partition has it already, or when no status of the plan has its name.
+    pub fn notice(&mut self, partition: i32, notice: &Notice) -> Option<Mark> {
+        let status = self.plan.conditions.noticed(&notice.status)?;
+        let slot = self.partitions.slot(partition)?;
+        let state = self.partitions.state(slot);
+        if state.notices.is_known(status, notice) {
+            return None;
+        }
+        // While state is rebuilt, its records are those before `publish_from`: they did not know of it.
+        let offset = state.next_offset.max(state.publish_from);
+        state.notices.take(offset, status, notice);
+        state.notices.prune(&notice.asset, status);
+        Some(Mark::notice(offset, notice.clone()))
     }
 
     /// Applies the marks that stand behind the last record of each partition: the end of a replay.

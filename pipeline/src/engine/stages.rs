@@ -230,11 +230,18 @@ impl Stages {
             let PartitionState {
                 conditions,
                 watermark,
+                notices,
+                assets,
                 ..
             } = partitions.state(head.slot);
             let due = (head.release.at, !head.release.in_time);
             conditions.advance(&plan.conditions, head.slot, watermark, due, changes);
-            orders.push(conditions.apply(&plan.conditions, rows, row, *signals, changes));
+            let noticed = |status| {
+                let asset = assets.name(head.asset);
+                notices.status(asset, status, head.event_at, head.offset)
+            };
+            let order = conditions.apply(&plan.conditions, rows, row, *signals, noticed, changes);
+            orders.push(order);
         }
         for slot in partitions.slots() {
             let PartitionState {

@@ -7,8 +7,9 @@
 //!                 handled between two batches
 //! ```
 //!
-//! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `progress.rs`
-//! reads back where that was done. `past.rs` reads a log up to its present end, for that and for `replay.rs`.
+//! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `notices.rs`
+//! reads what other topics say about assets; `progress.rs` reads back where either was done. `past.rs` reads a
+//! log up to its present end, for these and for `replay.rs`.
 //!
 //! Invariants:
 //! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
@@ -17,6 +18,7 @@
 pub mod client;
 pub mod deliveries;
 mod idle;
+mod notices;
 mod past;
 mod progress;
 pub mod reader;

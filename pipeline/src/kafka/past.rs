@@ -54,6 +54,19 @@ impl Past {
         self.consumer.assign(list)
     }
 
+    /// The next record, whether or not the end was reached before; `None` when none comes within `wait`.
+    pub fn more(&self, wait: Duration) -> KafkaResult<Option<BorrowedMessage<'_>>> {
+        loop {
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => return Ok(Some(message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) if is_final(&error) => return Err(error),
+                // The client mends it by itself.
+                Some(Err(_)) | None => return Ok(None),
+            }
+        }
+    }
+
     /// The next record; `None` when all partitions have been read to their end. Records that come to a
     /// partition behind its end while others are read are given too.
     pub fn next(&self) -> KafkaResult<Option<BorrowedMessage<'_>>> {

@@ -1,4 +1,4 @@
-//! Reads the marks of quiet partitions back, when a partition is taken over or replayed.
+//! Reads marks back, when a partition is taken over or replayed.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::past::Past;
 use crate::config::Config;
-use crate::publish::MarkRecord;
-use crate::watermark::Mark;
+use crate::marks::{Mark, MarkRecord};
 
 /// The committed marks of `partitions`, in the order of their offsets.
 ///
@@ -28,7 +27,7 @@ pub fn read(config: &Config, partitions: &[i32]) -> KafkaResult<HashMap<i32, Vec
     while let Some(message) = past.next()? {
         let partition = message.partition();
         match serde_json::from_slice::<MarkRecord>(message.payload().unwrap_or_default()) {
-            Ok(record) => marks.entry(partition).or_default().push(record.mark()),
+            Ok(record) => marks.entry(partition).or_default().push(record.mark),
             Err(error) => tracing::error!(
                 topic,
                 partition,

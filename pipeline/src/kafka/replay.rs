@@ -1,6 +1,6 @@
 //! Reads the input topic again, from the oldest record to its present end.
 //!
-//! It joins no group and commits nothing. With the marks of quiet partitions the engine does what it did
+//! It joins no group and commits nothing. With the partitions' marks the engine does what it did
 //! live, record by record.
 
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ impl Replay {
             .map(TopicPartitionListElem::partition)
             .collect();
         let mut marks = HashMap::new();
-        if engine.plan().has_timers(config)
+        if engine.plan().has_marks(config)
             && topics::list(&config.kafka)?.contains_key(&config.progress_topic())
         {
             marks = progress::read(config, &numbers)?;

@@ -68,12 +68,42 @@ pub fn list(kafka: &Kafka) -> Result<BTreeMap<String, usize>, TopicError> {
 /// which are missing. A new output topic has the cluster's default replication.
 ///
 /// # Errors
-/// When a topic is missing and not to be created, or can't be; when the marks of quiet partitions have too
-/// few partitions of their own.
+/// When a topic is missing and not to be created, or can't be; when marks have too few partitions of
+/// their own.
 pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<(), TopicError> {
-    let (kafka, sink) = (&config.kafka, &config.sink);
+    let kafka = &config.kafka;
     let mut present = list(kafka)?;
     let inputs = ensure(kafka, &mut present, &config.source.topic, create, &[])?;
+    for topic in outputs(config, plan) {
+        ensure(kafka, &mut present, &topic, create, &[])?;
+    }
+    // A notice, and a mark, is needed as long as the records after it, and there are few of them.
+    let kept = [("retention.ms", "-1")];
+    for topic in config
+        .statuses
+        .values()
+        .filter_map(|status| status.topic.as_ref())
+    {
+        ensure(kafka, &mut present, topic, create.map(|_| 1), &kept)?;
+    }
+    if !plan.has_marks(config) {
+        return Ok(());
+    }
+    let topic = config.progress_topic();
+    let actual = ensure(kafka, &mut present, &topic, create.map(|_| inputs), &kept)?;
+    if actual < inputs {
+        return Err(TopicError::TooFewPartitions {
+            topic,
+            actual,
+            needed: inputs,
+        });
+    }
+    Ok(())
+}
+
+/// The topics that a pipeline writes to, but for that of its marks.
+pub fn outputs(config: &Config, plan: &Plan) -> Vec<String> {
+    let sink = &config.sink;
     let mut outputs = vec![&sink.predictions, &sink.dead_letters];
     if plan.has_order() {
         outputs.push(&sink.late);
@@ -91,24 +121,7 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
     if config.models.reload != Reload::None {
         outputs.push(&models);
     }
-    for topic in outputs {
-        ensure(kafka, &mut present, topic, create, &[])?;
-    }
-    if !plan.has_timers(config) {
-        return Ok(());
-    }
-    let topic = config.progress_topic();
-    // A mark is needed as long as the records around it, and there are few of them.
-    let kept = [("retention.ms", "-1")];
-    let actual = ensure(kafka, &mut present, &topic, create.map(|_| inputs), &kept)?;
-    if actual < inputs {
-        return Err(TopicError::TooFewPartitions {
-            topic,
-            actual,
-            needed: inputs,
-        });
-    }
-    Ok(())
+    outputs.into_iter().cloned().collect()
 }
 
 /// Makes sure that one topic exists, for a program that feeds it.

@@ -3,6 +3,7 @@
 //! ```text
 //!   loop:  poll a batch → step → send outputs ─┐
 //!          ├ a partition is quiet? close what is due by the clock, send the mark
+//!          ├ another topic says something about an asset? tell the engine, send the mark
 //!          ├ commit interval over? ─────────── commit outputs + offsets
 //!          ├ partitions revoked?   commit first, then give them up
 //!          ├ partitions assigned?  find where to resume, rebuild state, then publish
@@ -13,7 +14,7 @@
 //! since the last commit are read again as if for the first time.
 //!
 //! State is rebuilt by reading the partition from the log's start up to the committed offset without
-//! publishing, and the marks of quiet times among its records; a pipeline in which nothing depends on earlier
+//! publishing, and its marks among the records; a pipeline in which nothing depends on earlier
 //! readings has nothing to rebuild.
 
 use std::collections::{HashMap, HashSet};
@@ -26,7 +27,9 @@ use rdkafka::message::BorrowedMessage;
 
 use super::client;
 use super::idle::Quiet;
+use super::notices::NoticeReader;
 use super::progress;
+use super::reader::ReadError;
 use super::replay::borrow;
 use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
 use super::source::{Rebalance, Resume, Source};
@@ -34,13 +37,13 @@ use super::swapping::{Links, Swapping};
 use crate::clocks::micros;
 use crate::config::Config;
 use crate::engine::{Disposition, Engine, EngineError};
+use crate::marks::Mark;
 use crate::message::Message;
 use crate::metrics::{Inputs, Metrics};
 use crate::plan::Plan;
 use crate::publish::Encoder;
 use crate::service::Shutdown;
 use crate::swap::TrialRules;
-use crate::watermark::Mark;
 
 /// Longest wait for a message: how soon a shutdown is noticed on a quiet topic.
 const IDLE: Duration = Duration::from_millis(50);
@@ -56,6 +59,8 @@ pub enum WorkerError {
     Consumer(#[from] KafkaError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("notices: {0}")]
+    Notices(#[from] ReadError),
     #[error("a version on trial is rolled back: {reason}")]
     Trial {
         /// Of the model, in the plan.
@@ -70,6 +75,8 @@ impl WorkerError {
             WorkerError::Sink(error) => error.disposition(),
             WorkerError::Consumer(error) => kafka_disposition(error),
             WorkerError::Engine(error) => error.disposition(),
+            WorkerError::Notices(ReadError::Kafka(error)) => kafka_disposition(error),
+            WorkerError::Notices(_) => Disposition::Halt,
             WorkerError::Trial { .. } => Disposition::Retry,
         }
     }
@@ -89,6 +96,8 @@ pub struct Worker {
     /// Can anything become due without a record?
     has_timers: bool,
     quiet: Quiet,
+    /// Where the plan has statuses that other topics tell.
+    notices: Option<NoticeReader>,
     pub(super) swapping: Swapping,
     /// Challengers that are left out, as places in the plan.
     failed: HashSet<usize>,
@@ -107,6 +116,10 @@ impl Worker {
         (number, links): (usize, Option<Links>),
     ) -> Result<Self, WorkerError> {
         let stateful = plan.has_state();
+        let notices = match plan.has_notices() {
+            true => Some(NoticeReader::open(&config)?),
+            false => None,
+        };
         let rules = TrialRules {
             results: config.models.trial_results,
             max_row_time: config.models.max_row_time,
@@ -115,6 +128,7 @@ impl Worker {
         Ok(Worker {
             has_timers: plan.has_timers(&config),
             quiet: Quiet::new(config.event_time.idle_timeout.0),
+            notices,
             engine: Engine::new(&config, plan),
             encoder: Encoder::new(&config.name, &config.source.topic),
             sink: Sink::open(&config, number)?,
@@ -183,6 +197,7 @@ impl Worker {
             IDLE
         };
         self.take_swaps()?;
+        self.take_notices()?;
         self.batch(idle)?;
         self.close_quiet()?;
         self.notice_failed();
@@ -260,23 +275,25 @@ impl Worker {
         if !self.has_timers {
             return Ok(());
         }
-        for (partition, mark) in self.due_by_the_clock(Instant::now()) {
-            let step = self.engine.advance(partition, mark.watermark)?;
+        for (partition, offset, watermark) in self.due_by_the_clock(Instant::now()) {
+            let step = self.engine.advance(partition, watermark)?;
             let mut publisher = BatchPublisher {
                 sink: &mut self.sink,
                 batch: &[],
                 counts: Counts::default(),
             };
             self.encoder.publish(&step, &mut publisher)?;
+            let mark = Mark::advance(offset, watermark);
             self.encoder.mark(partition, mark, &mut publisher)?;
             self.metrics.batch(Inputs::default(), &publisher.counts);
         }
         Ok(())
     }
 
-    /// Quiet partitions in which something would be due by now, and the marks that make it so.
-    fn due_by_the_clock(&mut self, now: Instant) -> Vec<(i32, Mark)> {
-        let mut marks = Vec::new();
+    /// Quiet partitions in which something would be due by now, with their next records and the watermarks that
+    /// make it so.
+    fn due_by_the_clock(&mut self, now: Instant) -> Vec<(i32, i64, i64)> {
+        let mut due = Vec::new();
         for state in self.engine.partitions() {
             let (partition, offset) = (state.partition, state.next_offset);
             let watermark = self
@@ -294,10 +311,33 @@ impl Worker {
                 break;
             };
             if self.quiet.is_at_end(partition, offset, end, now) {
-                marks.push((partition, Mark { offset, watermark }));
+                due.push((partition, offset, watermark));
             }
         }
-        marks
+        due
+    }
+
+    /// Hands what other topics say to the partitions, and writes down that they know it.
+    fn take_notices(&mut self) -> Result<(), WorkerError> {
+        let Some(reader) = &mut self.notices else {
+            return Ok(());
+        };
+        reader.poll()?;
+        let partitions = self.engine.partitions().map(|state| state.partition);
+        for partition in partitions.collect::<Vec<_>>() {
+            for notice in reader.give(partition) {
+                let Some(mark) = self.engine.notice(partition, notice) else {
+                    continue;
+                };
+                let mut publisher = BatchPublisher {
+                    sink: &mut self.sink,
+                    batch: &[],
+                    counts: Counts::default(),
+                };
+                self.encoder.mark(partition, mark, &mut publisher)?;
+            }
+        }
+        Ok(())
     }
 
     fn has_uncommitted(&self) -> bool {
@@ -389,7 +429,7 @@ impl Worker {
 
     /// Marks of an earlier run.
     fn marks(&self, partitions: &[i32]) -> Result<HashMap<i32, Vec<Mark>>, KafkaError> {
-        if !self.has_timers {
+        if !self.engine.plan().has_marks(&self.config) {
             return Ok(HashMap::new());
         }
         progress::read(&self.config, partitions)
@@ -416,6 +456,9 @@ impl Worker {
             }
             let marks = marks.remove(&partition).unwrap_or_default();
             self.engine.assign(partition, start, publish_from, marks);
+            if let Some(notices) = &mut self.notices {
+                notices.again(partition);
+            }
             self.quiet.heard(partition, Instant::now());
             self.committed.insert(partition, publish_from);
         }

@@ -172,6 +172,19 @@ impl Plan {
         !self.conditions.statuses.is_empty() || self.views.iter().any(|view| view.ordered)
     }
 
+    /// Does anything depend on what other topics say?
+    pub fn has_notices(&self) -> bool {
+        let statuses = &self.conditions.statuses;
+        statuses
+            .iter()
+            .any(|status| status.condition == Condition::Noticed)
+    }
+
+    /// Do outputs depend on anything but the records? Then it is written down, as marks.
+    pub fn has_marks(&self, config: &Config) -> bool {
+        self.has_timers(config) || self.has_notices()
+    }
+
     pub fn has_challengers(&self) -> bool {
         self.models
             .iter()

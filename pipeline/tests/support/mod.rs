@@ -6,7 +6,9 @@ use std::path::Path;
 
 use forewarn_models::Loader;
 use forewarn_pipeline::alarms::AlarmEvent;
+use forewarn_pipeline::marks::Mark;
 use forewarn_pipeline::message::Message;
+use forewarn_pipeline::notices::Notice;
 use forewarn_pipeline::publish::{
     Encoder, Output, OutputRecord, Publisher, SetAside, SetAsideRecord,
 };
@@ -103,7 +105,12 @@ pub fn engine(config: &Config) -> Engine {
 impl<'a> Run<'a> {
     /// Begins anew: an engine keeps nothing of a partition that it takes over again.
     pub fn new(engine: &'a mut Engine, publish_from: i64) -> Self {
-        engine.assign(0, 0, publish_from, Vec::new());
+        Run::with_marks(engine, publish_from, Vec::new())
+    }
+
+    /// As [`Self::new`], with the marks of an earlier run.
+    pub fn with_marks(engine: &'a mut Engine, publish_from: i64, marks: Vec<Mark>) -> Self {
+        engine.assign(0, 0, publish_from, marks);
         Run {
             engine,
             encoder: Encoder::new("p", "in"),
@@ -115,6 +122,11 @@ impl<'a> Run<'a> {
     pub fn step(&mut self, log: &[(String, String)], range: std::ops::Range<usize>) {
         let step = self.engine.step(&messages(log, range)).unwrap();
         let Ok(()) = self.encoder.publish(&step, &mut self.published);
+    }
+
+    /// Takes a notice in; gives the mark that stands for it, if it was new.
+    pub fn notice(&mut self, notice: &Notice) -> Option<Mark> {
+        self.engine.notice(0, notice)
     }
 
     pub fn end(&mut self) {

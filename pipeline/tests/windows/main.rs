@@ -15,9 +15,9 @@ mod naive;
 use std::path::Path;
 
 use forewarn_models::Loader;
+use forewarn_pipeline::marks::Mark;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::rows::Origin;
-use forewarn_pipeline::watermark::Mark;
 use forewarn_pipeline::{Config, Engine, Plan};
 use proptest::prelude::*;
 
@@ -295,20 +295,20 @@ proptest! {
         // Live: the clock moves the watermark between two records.
         let mut live = engine(&config);
         live.assign(0, 0, 0, Vec::new());
-        let mut marks: Vec<Mark> = marks
+        let mut marks: Vec<(i64, i64)> = marks
             .iter()
             .map(|(offset, ahead)| {
                 let offset = (*offset).clamp(1, log.len() as i64);
                 let latest = log[..offset as usize].iter().map(|reading| reading.at).max().unwrap();
-                Mark { offset, watermark: latest + ahead }
+                (offset, latest + ahead)
             })
             .collect();
-        marks.sort_by_key(|mark| mark.offset);
+        marks.sort_by_key(|(offset, _)| *offset);
         let (mut expected, mut at) = (Told::default(), 0);
-        for mark in &marks {
-            note(&live.step(&messages[at..mark.offset as usize]).unwrap(), &mut expected);
-            at = mark.offset as usize;
-            note(&live.advance(0, mark.watermark).unwrap(), &mut expected);
+        for (offset, watermark) in &marks {
+            note(&live.step(&messages[at..*offset as usize]).unwrap(), &mut expected);
+            at = *offset as usize;
+            note(&live.advance(0, *watermark).unwrap(), &mut expected);
         }
         note(&live.step(&messages[at..]).unwrap(), &mut expected);
         let expected = expected.sorted();
@@ -316,18 +316,18 @@ proptest! {
         for publish_from in [0, log.len() as i64 / 2] {
             let mut replayed = engine(&config);
             // Marks up to the committed offset are in the log of outputs, with what they caused.
-            let known: Vec<Mark> =
-                marks.iter().copied().filter(|mark| mark.offset <= publish_from).collect();
-            replayed.assign(0, 0, publish_from, known.clone());
+            let (known, later) = marks.split_at(marks.partition_point(|(at, _)| *at <= publish_from));
+            let known = known.iter().map(|(offset, watermark)| Mark::advance(*offset, *watermark));
+            replayed.assign(0, 0, publish_from, known.collect());
             let (mut told, mut at, mut cuts) = (Told::default(), 0, cuts.iter().cycle());
-            let mut later: Vec<Mark> = marks[known.len()..].to_vec();
+            let mut later = later.to_vec();
             while at < messages.len() {
-                let next = later.first().map_or(messages.len(), |mark| mark.offset as usize);
+                let next = later.first().map_or(messages.len(), |(offset, _)| *offset as usize);
                 let end = (at + cuts.next().unwrap()).min(next);
                 note(&replayed.step(&messages[at..end]).unwrap(), &mut told);
                 at = end;
-                while later.first().is_some_and(|mark| mark.offset as usize == at) {
-                    note(&replayed.advance(0, later.remove(0).watermark).unwrap(), &mut told);
+                while later.first().is_some_and(|(offset, _)| *offset as usize == at) {
+                    note(&replayed.advance(0, later.remove(0).1).unwrap(), &mut told);
                 }
             }
             let told = told.sorted();
