@@ -17,27 +17,37 @@ use crate::scorer::ScoreError;
 use crate::verdict::{Verdict, Verdicts};
 
 impl Contract {
-    /// Can its results be attributed to features? Not where the graph tells by itself, where nothing is said
-    /// of typical values, or where a row means nothing without the state before it.
+    /// Can its results be attributed to features? Not where the graph tells by itself, or where nothing is said
+    /// of typical values.
     pub fn is_attributable(&self) -> bool {
         let occludable = match &self.task {
             Task::Anomaly { .. } => self.contributors().is_empty(),
             Task::Rul(_) | Task::Classification(_) => true,
             Task::Forecast(_) | Task::Custom { .. } => false,
         };
-        occludable && !self.reference.is_empty() && !self.is_recurrent()
+        occludable && !self.reference.is_empty()
     }
 }
 
 impl Model {
-    /// Appends the shares of each of `rows` (inputs as [`Self::score`] takes them): one per feature, all 0
-    /// where no feature changes anything.
+    /// Appends the shares of each of `rows`, with the `states` that they found, both as
+    /// [`Self::score_recurrent`] takes them: one per feature, all 0 where no feature changes anything. Of a
+    /// recurrent model it is what this row adds to what the model remembers.
     ///
     /// # Errors
-    /// As [`Self::score`].
-    pub fn attribute(&mut self, rows: &[f32], shares: &mut Vec<f32>) -> Result<(), ScoreError> {
+    /// As [`Self::score_recurrent`].
+    pub fn attribute(
+        &mut self,
+        rows: &[f32],
+        states: &[f32],
+        shares: &mut Vec<f32>,
+    ) -> Result<(), ScoreError> {
         let (features, width) = (self.contract.features.len(), self.contract.input_len());
         let mut inputs = Vec::with_capacity(rows.len() * (features + 1));
+        let mut found = Vec::with_capacity(states.len() * (features + 1));
+        for state in states.chunks_exact(self.state_len().max(1)) {
+            (0..=features).for_each(|_| found.extend_from_slice(state));
+        }
         for row in rows.chunks_exact(width) {
             inputs.extend_from_slice(row);
             for (feature, reference) in self.contract.reference.iter().enumerate() {
@@ -50,7 +60,7 @@ impl Model {
             }
         }
         let mut verdicts = Verdicts::default();
-        self.score(&inputs, &mut verdicts)?;
+        self.score_recurrent(&inputs, &mut found, &mut verdicts)?;
         for row in 0..rows.len() / width {
             let first = row * (features + 1);
             let class = verdicts.get(first).and_then(|verdict| class(&verdict));

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use forewarn_models::{Model, Repository, Runtime};
+use forewarn_models::{Model, Repository, Runtime, Verdict, Verdicts};
 
 /// A fixture, with a contract that says more.
 fn load(name: &str, manifest: &str) -> Model {
@@ -32,6 +32,7 @@ fn a_sequence_is_occluded_in_all_its_rows() {
     model
         .attribute(
             &[1.0, 2.0, 3.0, 20.0, 20.0, 20.0, 9.0, 9.0, 9.0],
+            &[],
             &mut shares,
         )
         .unwrap();
@@ -43,17 +44,44 @@ fn what_spoke_against_has_a_negative_share() {
     // P(worn) is b, and P(ok) is a: bad is 1 − a.
     let mut model = load("classes", "reference = [0.5, 0.5]\n");
     let mut shares = Vec::new();
-    model.attribute(&[0.2, 0.8, 0.9, 0.1], &mut shares).unwrap();
+    model
+        .attribute(&[0.2, 0.8, 0.9, 0.1], &[], &mut shares)
+        .unwrap();
     assert_eq!(shares, [1.0, 0.0, -1.0, 0.0]);
 }
 
 #[test]
-fn models_that_tell_by_themselves_or_remember_are_not_occluded() {
-    for (name, manifest) in [
-        ("plain", "reference = [0.0, 0.0]\n"),
-        ("lstm-step", "reference = [0.0, 0.0, 0.0]\n"),
-        ("weighted", ""),
-    ] {
+fn a_row_of_a_recurrent_model_is_occluded_with_the_state_that_it_found() {
+    let mut model = load("lstm-step", "reference = [0.5, -0.5, 0.0]\n");
+    let mut told = |row: &[f32], state: &mut Vec<f32>| {
+        let mut verdicts = Verdicts::default();
+        model.score_recurrent(row, state, &mut verdicts).unwrap();
+        match verdicts.get(0).unwrap() {
+            Verdict::Rul { value, .. } => value,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (row, mut found) = ([2.0, 1.0, -1.0], vec![0.0; 0]);
+    found.resize(load("lstm-step", "").state_len(), 0.0);
+    for earlier in [[1.0, 0.0, 0.5], [-1.0, 2.0, 0.0]] {
+        told(&earlier, &mut found);
+    }
+    // Bad is −RUL.
+    let whole = -told(&row, &mut found.clone());
+    let occluded = [[0.5, 1.0, -1.0], [2.0, -0.5, -1.0], [2.0, 1.0, 0.0]];
+    let deltas = occluded.map(|row| whole + told(&row, &mut found.clone()));
+    let total: f64 = deltas.iter().map(|delta| delta.abs()).sum();
+    assert!(total > 0.0);
+    let expected = deltas.map(|delta| (delta / total) as f32);
+    let mut shares = Vec::new();
+    let (rows, states) = ([row, row].concat(), [found.clone(), found].concat());
+    model.attribute(&rows, &states, &mut shares).unwrap();
+    assert_eq!(shares, [expected, expected].concat());
+}
+
+#[test]
+fn models_that_tell_by_themselves_or_name_nothing_typical_are_not_occluded() {
+    for (name, manifest) in [("plain", "reference = [0.0, 0.0]\n"), ("weighted", "")] {
         assert!(!load(name, manifest).contract.is_attributable(), "{name}");
     }
 }

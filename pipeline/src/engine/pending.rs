@@ -21,6 +21,8 @@ pub(super) struct Pending {
     pub rows: Vec<u32>,
     /// Recurrent models: the states of the rows, and whose they are; `None`: they are dropped.
     pub states: Vec<f32>,
+    /// The states that the rows found, where results are attributed.
+    found: Vec<f32>,
     pub owners: Vec<Option<(u32, u32)>>,
     pub waiting: HashSet<(u32, u32)>,
 }
@@ -39,6 +41,7 @@ impl Pending {
         self.input.clear();
         self.rows.clear();
         self.states.clear();
+        self.found.clear();
         self.owners.clear();
         self.waiting.clear();
     }
@@ -205,18 +208,29 @@ impl Pending {
             return Ok(());
         }
         let width = model.contract.input_len();
-        let rows: Vec<f32> = flagged
-            .iter()
-            .flat_map(|row| self.input[row * width..][..width].iter().copied())
-            .collect();
+        let of_flagged = |values: &[f32], width: usize| -> Vec<f32> {
+            let values = flagged.iter().map(|row| &values[row * width..][..width]);
+            values.flatten().copied().collect()
+        };
+        let rows = of_flagged(&self.input, width);
+        let states = of_flagged(&self.found, model.state_len());
         output
             .attributed
             .extend(flagged.iter().map(|row| first + row));
-        let attributed = model.attribute(&rows, &mut output.shares);
+        let attributed = model.attribute(&rows, &states, &mut output.shares);
         attributed.map_err(|source| failed(model, source))
     }
 
-    pub fn run(&mut self, model: &mut Model, verdicts: &mut Verdicts) -> Result<(), EngineError> {
+    /// Scores the rows. `attributed`: it may be asked afterwards what their results are due to.
+    pub fn run(
+        &mut self,
+        model: &mut Model,
+        attributed: bool,
+        verdicts: &mut Verdicts,
+    ) -> Result<(), EngineError> {
+        if attributed {
+            self.found.clone_from(&self.states);
+        }
         model
             .score_recurrent(&self.input, &mut self.states, verdicts)
             .map_err(|source| failed(model, source))

@@ -287,7 +287,9 @@ impl Scoring {
             return Ok(());
         }
         let planned = &mut plan.models[model];
-        if let Err(error) = pending.run(&mut planned.model, &mut output.verdicts) {
+        let attributed =
+            planned.role != Role::Challenger && planned.model.contract.is_attributable();
+        if let Err(error) = pending.run(&mut planned.model, attributed, &mut output.verdicts) {
             if planned.role != Role::Challenger {
                 return Err(error);
             }
@@ -298,7 +300,7 @@ impl Scoring {
             return Ok(());
         }
         let width = planned.model.state_len();
-        if planned.role != Role::Challenger && planned.model.contract.is_attributable() {
+        if attributed {
             let group = &plan.groups[planned.group];
             let specs: Vec<&AlarmSpec> = group.alarms.iter().map(|at| &plan.alarms[*at]).collect();
             pending.attribute(&mut planned.model, &specs, output)?;
