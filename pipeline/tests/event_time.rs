@@ -11,6 +11,7 @@
 mod support;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use forewarn_pipeline::engine::Step;
@@ -20,6 +21,8 @@ use forewarn_pipeline::plan::PlannedView;
 use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_pipeline::{Config, Engine};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 use support::{Run, config, engine, told};
@@ -99,9 +102,9 @@ evict-after = "60s"
 max-bytes-per-asset = 700
 [alarms.life]
 model = "by-regime"
-below = 0.5
-of = 3
-within = 5
+below = { warning = 100, critical = 0.2 }
+of = 2
+within = 3
 serve weighted rows | group = "by-regime"; only = ["up"]
 serve lstm-step rows | group = "by-regime"; shadow = [{ name = "lstm-window" }]
 serve plain sessions
@@ -339,6 +342,77 @@ proptest! {
         }
         expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
         prop_assert_eq!(told, expected);
+    }
+}
+
+/// A property over logs in which nothing happens would hold, too.
+#[test]
+fn everything_that_the_property_is_about_happens_in_its_logs() {
+    let expected: [&[&str]; 3] = [
+        &[
+            "alarm low",
+            "cleared low",
+            "alarm odd",
+            "late",
+            "status quiet",
+            "status stuck",
+            "status maintenance",
+            "shadow weighted",
+            "prediction running-sum sequence-moved-on",
+            "prediction lstm-window",
+            "prediction lstm-window regime",
+            "prediction persistence",
+            "too-many-assets",
+        ],
+        &[
+            "alarm life",
+            "cleared life",
+            "late",
+            "prediction weighted",
+            "prediction lstm-step",
+            "shadow lstm-window",
+            "prediction persistence",
+            "prediction running-sum",
+        ],
+        &[
+            "alarm far",
+            "cleared far",
+            "late",
+            "prediction weighted",
+            "prediction weighted regime",
+            "status stuck",
+            "status maintenance",
+        ],
+    ];
+    let mut runner = TestRunner::deterministic();
+    let mut draw = || readings().new_tree(&mut runner).unwrap().current();
+    for (shape, expected) in expected.into_iter().enumerate() {
+        let mut engine = engine(&config([WIDE, SEQUENCES, NARROW][shape]));
+        let mut happened: BTreeSet<String> = BTreeSet::new();
+        for _ in 0..200 {
+            let log = log(&draw(), shape == 2);
+            let mut run = Run::new(&mut engine, 0);
+            let told = [(0, 0, 0, true), (0, 1, 0, true), (0, 0, 60, false)];
+            for (_, notice) in notices_of(&told, 1) {
+                run.notice(&notice);
+            }
+            run.step(&log, 0..log.len());
+            run.end();
+            for (topic, json) in &run.published.0 {
+                let code = json["unscored"]["code"].as_str();
+                let of = ["alarm", "model", "status"]
+                    .iter()
+                    .find_map(|key| json[key].as_str());
+                let words = [Some(topic.as_str()), of, code].into_iter().flatten();
+                happened.insert(words.collect::<Vec<_>>().join(" "));
+            }
+        }
+        for expected in expected {
+            assert!(
+                happened.contains(*expected),
+                "{shape}: no {expected}: {happened:#?}"
+            );
+        }
     }
 }
 
