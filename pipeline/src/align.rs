@@ -14,6 +14,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clocks::micros;
 use crate::config::Align;
 use crate::rows::{Head, Origin, Release, Rows};
@@ -61,6 +63,19 @@ pub struct AlignState {
     scratch: Vec<f64>,
 }
 
+/// The last values of an asset, written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedAlign {
+    made: i64,
+    newest: i64,
+    next: i64,
+    /// Of each signal.
+    #[serde(with = "crate::saved::f64_bits")]
+    values: Vec<f64>,
+    /// Instant and record of each value.
+    known: Vec<(i64, i64)>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     value: f64,
@@ -106,10 +121,7 @@ impl AlignState {
     pub fn insert(&mut self, rows: &Rows, row: usize, out: &mut Rows) -> Option<i64> {
         let head = &rows.heads[row];
         let (asset, at) = (head.asset as usize, head.event_at);
-        if asset >= self.assets.len() {
-            self.assets.resize(asset + 1, NEW);
-            self.cells.resize((asset + 1) * self.signals, EMPTY);
-        }
+        self.make_room(head.asset);
         let AlignedAsset { made, newest, .. } = self.assets[asset];
         if at <= made || at < newest {
             return Some(made.max(newest));
@@ -214,6 +226,46 @@ impl AlignState {
     /// The watermark at which the next row is made.
     pub fn next(&self) -> Option<i64> {
         self.due.keys().next().map(|at| at.saturating_add(1))
+    }
+
+    /// What is known of an asset, if anything is.
+    pub fn save(&self, asset: u32) -> Option<SavedAlign> {
+        let state = self.assets.get(asset as usize)?;
+        let cells = &self.cells[asset as usize * self.signals..][..self.signals];
+        Some(SavedAlign {
+            made: state.made,
+            newest: state.newest,
+            next: state.next,
+            values: cells.iter().map(|cell| cell.value).collect(),
+            known: cells.iter().map(|cell| (cell.at, cell.offset)).collect(),
+        })
+    }
+
+    /// What [`Self::save`] gave, for an asset of which nothing is known.
+    pub fn restore(&mut self, asset: u32, saved: &SavedAlign) {
+        self.make_room(asset);
+        let cells = &mut self.cells[asset as usize * self.signals..][..self.signals];
+        for ((cell, value), (at, offset)) in cells.iter_mut().zip(&saved.values).zip(&saved.known) {
+            *cell = Cell {
+                value: *value,
+                at: *at,
+                offset: *offset,
+            };
+        }
+        let state = &mut self.assets[asset as usize];
+        state.made = saved.made;
+        state.newest = saved.newest;
+        if saved.next != i64::MIN {
+            self.arm(asset, saved.next);
+        }
+    }
+
+    fn make_room(&mut self, asset: u32) {
+        let assets = asset as usize + 1;
+        if assets > self.assets.len() {
+            self.assets.resize(assets, NEW);
+            self.cells.resize(assets * self.signals, EMPTY);
+        }
     }
 
     pub fn forget(&mut self, asset: u32) {

@@ -12,6 +12,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clocks::micros;
 use crate::config::{Config, Duplicates};
 use crate::rows::{Head, Rows};
@@ -117,7 +119,21 @@ pub struct Conditions {
     due: BTreeMap<i64, Vec<(u32, usize)>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What is known of an asset, written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedConditions {
+    last: Last,
+    /// Instants of the held values.
+    held_at: Vec<i64>,
+    #[serde(with = "crate::saved::f64_bits")]
+    held: Vec<f64>,
+    #[serde(with = "crate::saved::f64_bits")]
+    anchors: Vec<f64>,
+    /// Of each status: since when, active, a look is due.
+    statuses: Vec<(i64, bool, bool)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Last {
     at: i64,
     offset: i64,
@@ -170,13 +186,7 @@ impl Conditions {
     ) -> Order {
         let head = rows.heads[row];
         let (asset, at) = (head.asset as usize, head.event_at);
-        if asset >= self.assets.len() {
-            self.assets.resize(asset + 1, NEVER);
-            self.held
-                .resize((asset + 1) * spec.holds.len(), (f64::NAN, i64::MIN));
-            self.statuses
-                .resize((asset + 1) * spec.statuses.len(), CLEAR);
-        }
+        self.make_room(spec, asset);
         let last = self.assets[asset];
         let order = match at {
             at if at < last.at => Order::Behind { latest: last.at },
@@ -295,6 +305,71 @@ impl Conditions {
                     publish: watermark.is_unpublished(at),
                 });
             }
+        }
+    }
+
+    /// What is known of an asset.
+    pub fn save(&self, spec: &ConditionsSpec, asset: u32) -> SavedConditions {
+        let asset = asset as usize;
+        let (holds, statuses) = (spec.holds.len(), spec.statuses.len());
+        let held = self.held.get(asset * holds..(asset + 1) * holds);
+        let held = held.unwrap_or_default();
+        let cells = self.statuses.get(asset * statuses..(asset + 1) * statuses);
+        let cells = cells.unwrap_or_default();
+        SavedConditions {
+            last: self.assets.get(asset).copied().unwrap_or(NEVER),
+            held_at: held.iter().map(|(_, at)| *at).collect(),
+            held: held.iter().map(|(value, _)| *value).collect(),
+            anchors: cells.iter().map(|cell| cell.anchor).collect(),
+            statuses: cells
+                .iter()
+                .map(|cell| (cell.since, cell.active, cell.armed))
+                .collect(),
+        }
+    }
+
+    /// What [`Self::save`] gave when the watermark was at `watermark`, for an asset of which nothing is known.
+    pub fn restore(
+        &mut self,
+        spec: &ConditionsSpec,
+        asset: u32,
+        saved: &SavedConditions,
+        watermark: i64,
+    ) {
+        self.make_room(spec, asset as usize);
+        self.assets[asset as usize] = saved.last;
+        let held = saved.held.iter().copied();
+        let held = held.zip(saved.held_at.iter().copied());
+        let cells = &mut self.held[asset as usize * spec.holds.len()..];
+        cells
+            .iter_mut()
+            .zip(held)
+            .for_each(|(cell, held)| *cell = held);
+        let statuses = saved.anchors.iter().zip(&saved.statuses).enumerate();
+        for (status, (anchor, (since, active, armed))) in statuses {
+            let cell = &mut self.statuses[asset as usize * spec.statuses.len() + status];
+            *cell = StatusCell {
+                anchor: *anchor,
+                since: *since,
+                active: *active,
+                armed: *armed,
+            };
+            if let (true, Condition::Silent { after }) = (*armed, spec.statuses[status].condition) {
+                // Not before the watermark: what was due by then had been looked at.
+                let look = saved.last.at.saturating_add(after).saturating_add(1);
+                let look = look.max(watermark.saturating_add(1));
+                self.due.entry(look).or_default().push((asset, status));
+            }
+        }
+    }
+
+    fn make_room(&mut self, spec: &ConditionsSpec, asset: usize) {
+        if asset >= self.assets.len() {
+            self.assets.resize(asset + 1, NEVER);
+            self.held
+                .resize((asset + 1) * spec.holds.len(), (f64::NAN, i64::MIN));
+            self.statuses
+                .resize((asset + 1) * spec.statuses.len(), CLEAR);
         }
     }
 

@@ -3,9 +3,11 @@
 //! Invariant: rows leave by (watermark at release, offset). That is the order in which they would leave were
 //! every record a batch of its own; see `watermark.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::rows::{Head, Rows};
+use serde::{Deserialize, Serialize};
+
+use crate::rows::{Head, Origin, Release, Rows};
 
 /// The waiting rows of one partition.
 #[derive(Debug, Default)]
@@ -16,6 +18,16 @@ pub struct Held {
     free: Vec<u32>,
     /// Counts batches: a message can be pointed at only in its own.
     batch: u64,
+}
+
+/// A waiting row, written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedRow {
+    pub event_at: i64,
+    pub offset: i64,
+    pub release_at: i64,
+    #[serde(with = "crate::saved::f64_bits")]
+    pub values: Vec<f64>,
 }
 
 #[derive(Debug)]
@@ -40,6 +52,43 @@ impl Held {
         }
         let batch = self.batch;
         let key = (head.release.at, head.offset);
+        self.waiting.insert(key, Waiting { head, place, batch });
+    }
+
+    /// The waiting rows of `width` values, by asset, in order.
+    pub fn by_asset(&self, width: usize) -> HashMap<u32, Vec<SavedRow>> {
+        let mut rows: HashMap<u32, Vec<SavedRow>> = HashMap::new();
+        for Waiting { head, place, .. } in self.waiting.values() {
+            rows.entry(head.asset).or_default().push(SavedRow {
+                event_at: head.event_at,
+                offset: head.offset,
+                release_at: head.release.at,
+                values: self.values[*place as usize * width..][..width].to_vec(),
+            });
+        }
+        rows
+    }
+
+    /// Keeps a row that was written down. What waits was in time, and nothing of it is published yet.
+    pub fn restore(&mut self, (slot, asset): (u32, u32), row: &SavedRow, width: usize) {
+        let head = Head {
+            slot,
+            asset,
+            event_at: row.event_at,
+            first_offset: row.offset,
+            offset: row.offset,
+            message: None,
+            release: Release {
+                at: row.release_at,
+                in_time: true,
+            },
+            publish: false,
+            origin: Origin::Reading,
+        };
+        let place = (self.values.len() / width.max(1)) as u32;
+        self.values.extend(row.values.iter().take(width));
+        let batch = self.batch;
+        let key = (row.release_at, row.offset);
         self.waiting.insert(key, Waiting { head, place, batch });
     }
 

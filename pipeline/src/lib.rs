@@ -46,6 +46,7 @@ pub mod publish;
 pub mod refusal;
 pub mod routing;
 pub mod rows;
+pub mod saved;
 pub mod sequence;
 pub mod service;
 pub mod signal;

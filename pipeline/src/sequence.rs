@@ -14,6 +14,7 @@
 //! Not here: polars. A ring append costs nanoseconds; a frame per asset would cost microseconds.
 
 use forewarn_models::Padding;
+use serde::{Deserialize, Serialize};
 
 /// Ring buffers of one view in one partition.
 #[derive(Debug, Clone)]
@@ -51,6 +52,14 @@ pub struct Put {
     pub gap: Option<i64>,
     /// It took the place of an earlier result of the same window.
     pub replaced: bool,
+}
+
+/// The rows of an asset, written down, oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedSequence {
+    times: Vec<i64>,
+    #[serde(with = "crate::saved::f32_bits")]
+    rows: Vec<f32>,
 }
 
 /// Which rows make one input.
@@ -200,6 +209,24 @@ impl Sequences {
         let rows =
             places.map(|place| self.slab[place * self.width].to_bits() ^ self.times[place] as u32);
         std::hint::black_box(first ^ rows.fold(0, u32::wrapping_add));
+    }
+
+    /// The rows of an asset.
+    pub fn save(&self, asset: u32) -> SavedSequence {
+        let ages = || (0..self.rows(asset)).rev();
+        let rows = ages().flat_map(|age| self.row(asset, age).iter().copied());
+        SavedSequence {
+            times: ages().map(|age| self.time(asset, age)).collect(),
+            rows: rows.collect(),
+        }
+    }
+
+    /// What [`Self::save`] gave, for an asset of which nothing is kept.
+    pub fn restore(&mut self, asset: u32, saved: &SavedSequence) {
+        let rows = saved.rows.chunks_exact(self.width.max(1));
+        for (at, row) in saved.times.iter().zip(rows) {
+            self.put(asset, *at, row, false);
+        }
     }
 
     pub fn forget(&mut self, asset: u32) {

@@ -33,6 +33,8 @@ pub struct Assets {
     free: Vec<u32>,
     /// Those evicted in this batch, whose outputs still need their names.
     evicted: Vec<u32>,
+    /// Names of those that are written down, and were evicted since.
+    gone: Vec<CompactString>,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,10 @@ struct Known {
     asset: u32,
     /// Event time of the latest reading.
     latest: i64,
+    /// It had a reading since the state was written down.
+    changed: bool,
+    /// It was written down.
+    written: bool,
 }
 
 impl Assets {
@@ -50,6 +56,7 @@ impl Assets {
         let hash = self.hasher.hash_one(name);
         if let Some(known) = self.index.find_mut(hash, |known| known.name == name) {
             known.latest = known.latest.max(event_at);
+            known.changed = true;
             return Some(known.asset);
         }
         if self.index.len() >= max {
@@ -64,6 +71,8 @@ impl Assets {
             name: name.into(),
             asset,
             latest: event_at,
+            changed: true,
+            written: false,
         };
         let hasher = &self.hasher;
         self.index
@@ -84,14 +93,49 @@ impl Assets {
 
     /// Frees the numbers of assets whose latest reading is at or before `until`, and gives them in order.
     pub fn evict(&mut self, until: i64) -> Vec<u32> {
-        let mut evicted: Vec<u32> = self
-            .index
-            .extract_if(|known| known.latest <= until)
-            .map(|known| known.asset)
-            .collect();
+        let mut evicted = Vec::new();
+        for known in self.index.extract_if(|known| known.latest <= until) {
+            evicted.push(known.asset);
+            if known.written {
+                self.gone.push(known.name);
+            }
+        }
         evicted.sort_unstable();
         self.evicted.extend(&evicted);
         evicted
+    }
+
+    /// The assets to be written down: with a reading since the last call; and the names of those that were
+    /// written down and evicted since.
+    pub fn take_changes(&mut self) -> (Vec<u32>, Vec<CompactString>) {
+        let changed = self.index.iter_mut();
+        let changed = changed.filter_map(|known| {
+            known.written = true;
+            std::mem::take(&mut known.changed).then_some(known.asset)
+        });
+        let mut changed: Vec<u32> = changed.collect();
+        changed.sort_unstable();
+        (changed, std::mem::take(&mut self.gone))
+    }
+
+    /// An asset that was written down; it has not changed since. `None` when it is here already.
+    pub fn restore(&mut self, name: &str, latest: i64) -> Option<u32> {
+        let before = self.len();
+        let asset = self.intern(name, latest, usize::MAX)?;
+        let hash = self.hasher.hash_one(name);
+        if let Some(known) = self.index.find_mut(hash, |known| known.name == name) {
+            (known.changed, known.written) = (false, true);
+        }
+        (self.len() > before).then_some(asset)
+    }
+
+    /// Event time of an asset's latest reading.
+    pub fn latest(&self, asset: u32) -> i64 {
+        let name = self.name(asset);
+        let known = self
+            .index
+            .find(self.hasher.hash_one(name), |known| known.name == name);
+        known.map_or(i64::MIN, |known| known.latest)
     }
 
     /// A new batch begins: numbers of assets evicted before may be used again.

@@ -89,6 +89,18 @@ impl Watermark {
         ahead
     }
 
+    /// The latest event time; `i64::MIN` before the first reading.
+    pub fn latest(&self) -> i64 {
+        self.latest
+    }
+
+    /// Goes on from where it was before a restart. What was due by then is published.
+    pub fn restore(&mut self, latest: i64, at: i64) {
+        self.latest = latest;
+        self.at = at;
+        self.published = at;
+    }
+
     /// Where the watermark is.
     pub fn at(&self) -> i64 {
         self.at

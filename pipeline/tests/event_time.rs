@@ -25,7 +25,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use support::{Run, config, engine, told};
+use support::{Run, Written, config, engine, told};
 
 const WIDE: &str = r#"
 [event-time]
@@ -269,23 +269,36 @@ proptest! {
         let takeover = takeover.min(log.len());
         let (before, after): (Vec<Mark>, Vec<Mark>) =
             marks.into_iter().partition(|mark| mark.offset <= takeover as i64);
-        let mut first = Run::with_marks(&mut engine, 0, before.clone());
-        first.step(&log, 0..takeover);
-        let mut both = first.sorted();
-        let mut second = Run::with_marks(&mut engine, takeover as i64, before);
-        let mut at = 0;
-        for mark in after {
-            second.step(&log, at..mark.offset as usize);
-            at = mark.offset as usize;
-            let What::Notice(notice) = &mark.what else { unreachable!() };
-            prop_assert_eq!(second.notice(notice), Some(mark.clone()));
-            prop_assert_eq!(second.notice(notice), None, "it knows it already");
+        // From the log's start, or from what the first one had written down.
+        for written_at in [None, Some(takeover / 2), Some(takeover)] {
+            let mut first = Run::with_marks(&mut engine, 0, before.clone());
+            let (mut at, mut written) = (0, Written::default());
+            for next in written_at.into_iter().flat_map(|last| [last / 2, last]) {
+                first.step(&log, at..next);
+                first.save(&mut written);
+                at = next;
+            }
+            first.step(&log, at..takeover);
+            let mut both = first.sorted();
+            let mut second = Run::with_marks(&mut engine, takeover as i64, before.clone());
+            let mut at = 0;
+            if let Some(written_at) = written_at {
+                second.restore(&written);
+                at = written_at;
+            }
+            for mark in &after {
+                second.step(&log, at..mark.offset as usize);
+                at = mark.offset as usize;
+                let What::Notice(notice) = &mark.what else { unreachable!() };
+                prop_assert_eq!(second.notice(notice), Some(mark.clone()));
+                prop_assert_eq!(second.notice(notice), None, "it knows it already");
+            }
+            second.step(&log, at..log.len());
+            second.end();
+            both.extend(second.sorted());
+            both.sort();
+            prop_assert_eq!(both, expected.clone(), "taken over, state written at {:?}", written_at);
         }
-        second.step(&log, at..log.len());
-        second.end();
-        both.extend(second.sorted());
-        both.sort();
-        prop_assert_eq!(both, expected, "taken over");
         ENGINES.with(|engines| engines.borrow_mut()[shape] = Some(engine));
     }
 

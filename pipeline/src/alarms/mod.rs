@@ -27,6 +27,7 @@ mod spec;
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 
 pub use record::AlarmRecord;
 pub use spec::AlarmSpec;
@@ -72,7 +73,7 @@ impl AlarmEvent {
 }
 
 /// One result that counts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     pub value: f64,
     /// Event time in microseconds; of a window, where it ends.
@@ -90,7 +91,7 @@ pub struct Alarms {
 }
 
 /// An asset with results beyond the limit.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Watched {
     /// Results since the first one beyond the limit.
     results: u64,
@@ -101,7 +102,14 @@ struct Watched {
     good: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What is remembered of an asset for one alarm, written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedAlarm {
+    alarm: u32,
+    watched: Watched,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Raised {
     first: Sample,
     at: i64,
@@ -149,6 +157,25 @@ impl Alarms {
             }
         }
         ended
+    }
+
+    /// Everything remembered, by asset.
+    pub fn by_asset(&self) -> HashMap<u32, Vec<SavedAlarm>> {
+        let mut assets: HashMap<u32, Vec<SavedAlarm>> = HashMap::new();
+        for ((asset, alarm), watched) in &self.watched {
+            let (alarm, watched) = (*alarm, watched.clone());
+            assets
+                .entry(*asset)
+                .or_default()
+                .push(SavedAlarm { alarm, watched });
+        }
+        assets
+    }
+
+    /// What [`Self::by_asset`] gave of an asset.
+    pub fn restore(&mut self, asset: u32, saved: &SavedAlarm) {
+        self.watched
+            .insert((asset, saved.alarm), saved.watched.clone());
     }
 
     /// Alarms that are raised now.

@@ -98,6 +98,7 @@ fn check_served(config: &Config, entry: usize, reader: &mut Reader) {
 fn check_topics(config: &Config, reader: &mut Reader) {
     let progress = config.progress_topic();
     let models = config.models_topic();
+    let state = config.state_topic();
     let topics = [
         ("source.topic", &config.source.topic),
         ("sink.predictions", &config.sink.predictions),
@@ -108,6 +109,7 @@ fn check_topics(config: &Config, reader: &mut Reader) {
         ("sink.shadow", &config.sink.shadow),
         ("sink.progress", &progress),
         ("sink.models", &models),
+        ("sink.state", &state),
     ];
     for (i, (path, topic)) in topics.iter().enumerate() {
         if topic.is_empty() && i > 0 {

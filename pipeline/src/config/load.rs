@@ -41,9 +41,41 @@ pub struct Config {
     pub sink: Sink,
     pub delivery: Delivery,
     pub service: Service,
+    /// What gives state its meaning, as it is in the file.
+    meaning: String,
     /// Where keys are in the file, for later checks.
     lines: Lines,
     file: String,
+}
+
+/// The sections that say how readings become state, in an order that does not depend on that of the file; only the
+/// signals have one of their own.
+fn meaning(text: &str, signals: &[Signal]) -> String {
+    let Ok(mut table) = text.parse::<Table>() else {
+        return String::new();
+    };
+    let of_source = ["asset", "event-time", "narrow"];
+    let of_table = [
+        "source",
+        "signals",
+        "event-time",
+        "align",
+        "status",
+        "views",
+        "limits",
+        "alarms",
+        "classes",
+        "models",
+    ];
+    table.retain(|section, _| of_table.contains(&section));
+    let sections: [(&str, &[&str]); 2] = [("source", &of_source), ("models", &["serve"])];
+    for (section, keys) in sections {
+        if let Some(section) = table.get_mut(section).and_then(Value::as_table_mut) {
+            section.retain(|key, _| keys.contains(&key));
+        }
+    }
+    let names: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
+    format!("{table}{names:?}")
 }
 
 impl Config {
@@ -104,9 +136,12 @@ impl Config {
             sink: reader.section("sink", false),
             delivery: reader.section("delivery", false),
             service: reader.section("service", false),
+            meaning: String::new(),
             lines: Lines::default(),
             file: file.to_owned(),
         };
+        config.meaning = meaning(text, &config.signals);
+
         reader.unknown_sections();
         // A message that carries one signal lacks all others: that is no fault.
         if config.source.narrow.is_some() {
@@ -126,7 +161,18 @@ impl Config {
         Problems::new(&self.file)
     }
 
-    /// Topic of the marks of quiet partitions.
+    /// Everything of the file that gives state its meaning, as text: with another text state is of no use.
+    pub fn meaning(&self) -> &str {
+        &self.meaning
+    }
+
+    /// Topic of the state that is written down.
+    pub fn state_topic(&self) -> String {
+        let default = || format!("{}-state", self.name);
+        self.sink.state.clone().unwrap_or_else(default)
+    }
+
+    /// Topic of marks.
     pub fn progress_topic(&self) -> String {
         let default = || format!("{}-progress", self.name);
         self.sink.progress.clone().unwrap_or_else(default)

@@ -144,7 +144,7 @@ pub struct EventTimeConfig {
     /// clock, so that the windows of a quiet partition close. Each such advance is written to
     /// `sink.progress`, so that a replay closes them at the same point. `"never"` leaves them open.
     /// Default: 30 s.
-    pub idle_timeout: IdleTimeout,
+    pub idle_timeout: OrNever,
     /// Farthest that an event time may be ahead of the record's timestamp; beyond, the reading is refused
     /// and does not move the watermark. A device whose clock runs ahead by more than this would otherwise
     /// close the windows of all others. Default: 5 min.
@@ -165,7 +165,7 @@ impl Default for EventTimeConfig {
     fn default() -> Self {
         EventTimeConfig {
             out_of_orderness: Duration::ZERO,
-            idle_timeout: IdleTimeout(Some(Duration::from_secs(30))),
+            idle_timeout: OrNever(Some(Duration::from_secs(30))),
             max_ahead: Duration::from_secs(300),
             max_behind: None,
             clocks: Vec::new(),
@@ -176,16 +176,16 @@ impl Default for EventTimeConfig {
 
 /// A duration, or `"never"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdleTimeout(pub Option<Duration>);
+pub struct OrNever(pub Option<Duration>);
 
-impl<'de> Deserialize<'de> for IdleTimeout {
+impl<'de> Deserialize<'de> for OrNever {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text == "never" {
-            return Ok(IdleTimeout(None));
+            return Ok(OrNever(None));
         }
         humantime_serde::re::humantime::parse_duration(&text)
-            .map(|duration| IdleTimeout(Some(duration)))
+            .map(|duration| OrNever(Some(duration)))
             .map_err(|error| {
                 serde::de::Error::custom(format!("{error}: write \"30s\" or \"never\""))
             })
@@ -375,6 +375,9 @@ pub struct Sink {
     /// Topic for advances of the watermark in quiet partitions; it needs as many partitions as the input.
     /// Default: the pipeline's name with `-progress`.
     pub progress: Option<String>,
+    /// Compacted topic in which state is written down, with as many partitions as the input. Default: the
+    /// pipeline's name with `-state`.
+    pub state: Option<String>,
     /// Topic for what happens to the models of a running service: which version serves from which record on,
     /// who promoted it and why. Default: the pipeline's name with `-models`.
     pub models: Option<String>,
@@ -390,6 +393,7 @@ impl Default for Sink {
             alarms: "alarms".into(),
             shadow: "shadow".into(),
             progress: None,
+            state: None,
             models: None,
         }
     }
@@ -410,6 +414,10 @@ pub struct Delivery {
     /// What tells this process from others of the same pipeline; part of the transactional id. Two running
     /// processes with the same one stop each other. Default: the host's name.
     pub instance: Option<String>,
+    /// How often the state of each partition is written down, with the outputs and offsets of its commit: so much
+    /// of the input is read again when a partition is taken over. Shorter: more is written. `"never"`: state is
+    /// rebuilt from the log's start. Default: 1 min.
+    pub snapshot_every: OrNever,
 }
 
 impl Default for Delivery {
@@ -418,6 +426,7 @@ impl Default for Delivery {
             guarantee: Guarantee::ExactlyOnce,
             commit_interval: Duration::from_millis(25),
             instance: None,
+            snapshot_every: OrNever(Some(Duration::from_mins(1))),
         }
     }
 }

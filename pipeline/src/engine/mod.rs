@@ -45,6 +45,7 @@ use crate::message::Message;
 use crate::notices::Notice;
 use crate::plan::{Plan, PlannedModel};
 use crate::prediction::EventTimestamp;
+use crate::saved::{Change, SavedAsset, SavedPartition};
 use crate::state::{PartitionState, Partitions};
 use crate::watermark::{Advance, Watermark};
 
@@ -156,6 +157,36 @@ impl Engine {
         self.stages.prepare(&self.plan, &self.limits, &mut state);
         self.scoring.prepare(&self.plan, &mut state);
         self.partitions.insert(state);
+    }
+
+    /// Writes the state of a partition down: hands over what has changed since the last call (all of it the first
+    /// time), and gives what the assets share.
+    ///
+    /// # Panics
+    /// When the partition is not assigned.
+    pub fn save(&mut self, partition: i32, on: impl FnMut(Change<'_>)) -> SavedPartition {
+        let slot = self.partitions.slot(partition);
+        let slot = slot.expect("the partition is assigned");
+        self.partitions.state(slot).save(&self.plan, on)
+    }
+
+    /// Takes the state of a partition in that was just assigned, from where it was written down.
+    ///
+    /// # Panics
+    /// When the partition is not assigned.
+    pub fn restore<'a>(
+        &mut self,
+        partition: i32,
+        saved: &SavedPartition,
+        assets: impl Iterator<Item = (&'a str, SavedAsset)>,
+    ) {
+        let slot = self.partitions.slot(partition);
+        let slot = slot.expect("the partition is assigned");
+        let state = self.partitions.state(slot);
+        state.restore(saved);
+        for (name, asset) in assets {
+            state.restore_asset(&self.plan, slot, name, &asset);
+        }
     }
 
     /// Gives a partition up; its state is forgotten.

@@ -40,6 +40,8 @@ pub struct Plan {
     pub alarms: Vec<AlarmSpec>,
     pub conditions: ConditionsSpec,
     pub align: Option<AlignSpec>,
+    /// How many signals a reading has.
+    pub signals: usize,
 }
 
 #[derive(Debug)]
@@ -155,11 +157,36 @@ impl Plan {
             groups,
             alarms,
             conditions,
+            signals: config.signals.len(),
             align: config
                 .align
                 .as_ref()
                 .and_then(|align| AlignSpec::of(align, column)),
         })
+    }
+
+    /// A number that stands for all that gives written state its meaning: how readings become rows, what is kept
+    /// of them, and which network a recurrent model's state is of.
+    pub fn fingerprint(&self, config: &Config) -> u64 {
+        use std::fmt::Write;
+        use std::hash::Hasher;
+        let mut text = config.meaning().to_owned();
+        for planned in &self.models {
+            let (model, contract) = (&planned.model, &planned.model.contract);
+            let sequence = contract
+                .gathered()
+                .map(|sequence| (sequence.length, sequence.step, sequence.min_rows));
+            let gap = contract.max_gap;
+            let _ = write!(text, "{} {sequence:?} {gap:?}", model.name);
+            if contract.is_recurrent() {
+                let _ = write!(text, " {}", model.version);
+            }
+        }
+        let kept = self.views.iter().map(|view| view.sequence);
+        let _ = write!(text, "{:?}", kept.collect::<Vec<_>>());
+        let mut hasher = fnv::FnvHasher::default();
+        hasher.write(text.as_bytes());
+        hasher.finish()
     }
 
     /// Does anything depend on what came before a reading?

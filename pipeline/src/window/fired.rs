@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rows::Superseded;
 
 /// By asset and start.
@@ -14,8 +16,8 @@ pub(super) struct FiredWindows {
     windows: BTreeMap<(u32, i64), Fired>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Fired {
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fired {
     end: i64,
     /// The last revision that was told; `None` while its first rows wait for a revision.
     told: Option<u32>,
@@ -92,6 +94,18 @@ impl FiredWindows {
     pub fn forget(&mut self, asset: u32, covered: RangeInclusive<i64>) {
         let keys = (asset, *covered.start())..=(asset, *covered.end());
         self.windows.extract_if(keys, |_, _| true).for_each(drop);
+    }
+
+    /// What is here of an asset, by the start of the window.
+    pub fn of_asset(&self, asset: u32) -> Vec<(i64, Fired)> {
+        let of_asset = self.windows.range((asset, i64::MIN)..=(asset, i64::MAX));
+        of_asset
+            .map(|((_, start), fired)| (*start, *fired))
+            .collect()
+    }
+
+    pub fn restore(&mut self, asset: u32, (start, fired): (i64, Fired)) {
+        self.windows.insert((asset, start), fired);
     }
 
     pub fn bytes(&self) -> usize {

@@ -35,4 +35,4 @@ mod timers;
 pub(crate) use gathered::{EVENT_TIME, trial, try_aggregate};
 pub use gathered::{Gathered, Input};
 pub use spec::{Kind, WindowSpec};
-pub use state::{Partition, Taken, WindowState};
+pub use state::{Partition, SavedWindows, Taken, WindowState};

@@ -3,8 +3,12 @@
 //! A row goes into its asset's chain once; windows are stretches of the chain. Of a window only its timers
 //! are kept, and after it has fired, while late rows may still revise it, its revision.
 
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
 use super::chains::Chains;
-use super::fired::{FiredWindows, Replaced};
+use super::fired::{Fired, FiredWindows, Replaced};
 use super::gathered::Gathered;
 use super::sessions::{joined, sessions};
 use super::spec::{Kind, WindowSpec, next_multiple, starts};
@@ -29,7 +33,22 @@ pub struct WindowState {
     walks: Vec<u32>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// The windows of an asset, written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedWindows {
+    windows: AssetWindows,
+    /// Instant, first and last record of each row, oldest first.
+    rows: Vec<(i64, i64, i64)>,
+    #[serde(with = "crate::saved::f64_bits")]
+    values: Vec<f64>,
+    fired: Vec<(i64, Fired)>,
+    timers: Vec<(i64, Due)>,
+}
+
+/// What is due for each asset.
+pub(crate) type AssetTimers = HashMap<u32, Vec<(i64, Due)>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct AssetWindows {
     /// Windows of time: the latest start with a timer. Sessions: the timer that is set, `i64::MIN` when none
     /// is. Windows of rows: the instant of the latest row.
@@ -130,6 +149,46 @@ impl WindowState {
             *windows = NEW;
         }
         self.fired.forget(asset, i64::MIN..=i64::MAX);
+    }
+
+    /// What is due, by asset.
+    pub(crate) fn timers(&self) -> AssetTimers {
+        self.timers.by_asset()
+    }
+
+    /// The windows of an asset, for which `timers` are due.
+    pub(crate) fn save(&self, asset: u32, timers: &[(i64, Due)]) -> SavedWindows {
+        let windows = self.assets.get(asset as usize).copied().unwrap_or(NEW);
+        let rows = || self.chains.rows(asset);
+        SavedWindows {
+            windows,
+            rows: rows()
+                .map(|row| (row.event_at, row.first_offset, row.offset))
+                .collect(),
+            values: rows().flat_map(super::chains::Kept::values).collect(),
+            fired: self.fired.of_asset(asset),
+            timers: timers.to_vec(),
+        }
+    }
+
+    /// What [`Self::save`] gave, for an asset without windows.
+    pub(crate) fn restore(&mut self, asset: u32, saved: &SavedWindows) {
+        if asset as usize >= self.assets.len() {
+            self.assets.resize(asset as usize + 1, NEW);
+        }
+        self.assets[asset as usize] = saved.windows;
+        let width = saved.values.len() / saved.rows.len().max(1);
+        for (row, (event_at, first_offset, offset)) in saved.rows.iter().enumerate() {
+            let values = saved.values[row * width..][..width].iter().copied();
+            self.chains
+                .insert(asset, *event_at, (*first_offset, *offset), values);
+        }
+        for fired in &saved.fired {
+            self.fired.restore(asset, *fired);
+        }
+        for (at, due) in &saved.timers {
+            self.timers.push(*at, *due, asset);
+        }
     }
 
     /// Takes a row in, after [`Self::advance`] up to its release. `superseded` are earlier rows that it

@@ -1,10 +1,12 @@
 //! What is due at which instant of the watermark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
 
 /// What happens to an asset's windows, in this order at the same instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Due {
     /// A window has ended.
     Close,
     /// Provisional results are due.
@@ -35,6 +37,17 @@ impl Timers {
         }
         let ((at, due), assets) = first.remove_entry();
         Some((at, due, assets))
+    }
+
+    /// All entries, by asset.
+    pub fn by_asset(&self) -> HashMap<u32, Vec<(i64, Due)>> {
+        let mut assets: HashMap<u32, Vec<(i64, Due)>> = HashMap::new();
+        for (entry, of) in &self.queue {
+            for asset in of {
+                assets.entry(*asset).or_default().push(*entry);
+            }
+        }
+        assets
     }
 
     pub fn next(&self) -> Option<i64> {

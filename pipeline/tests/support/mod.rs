@@ -1,6 +1,7 @@
 //! What the tests of the engine share: a short way to write a configuration, and everything that is published.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use forewarn_pipeline::notices::Notice;
 use forewarn_pipeline::publish::{
     Encoder, Output, OutputRecord, Publisher, SetAside, SetAsideRecord,
 };
+use forewarn_pipeline::saved::{self, Change};
 use forewarn_pipeline::{Config, Engine, Plan};
 use serde_json::{Value, json};
 
@@ -80,6 +82,15 @@ impl Publisher for Published {
     }
 }
 
+const FINGERPRINT: u64 = 42;
+
+/// The state of a partition, as it is written down.
+#[derive(Default)]
+pub struct Written {
+    shared: Vec<u8>,
+    assets: BTreeMap<String, Vec<u8>>,
+}
+
 pub struct Run<'a> {
     engine: &'a mut Engine,
     encoder: Encoder,
@@ -127,6 +138,29 @@ impl<'a> Run<'a> {
     /// Takes a notice in; gives the mark that stands for it, if it was new.
     pub fn notice(&mut self, notice: &Notice) -> Option<Mark> {
         self.engine.notice(0, notice)
+    }
+
+    /// Writes down what has changed.
+    pub fn save(&mut self, written: &mut Written) {
+        let records = &mut written.assets;
+        let shared = self.engine.save(0, |change| match change {
+            Change::Changed(name, asset) => {
+                records.insert(name.to_owned(), saved::encode(FINGERPRINT, asset));
+            }
+            Change::Evicted(name) => drop(records.remove(name)),
+        });
+        assert_eq!(records.len() as u64, shared.assets);
+        written.shared = saved::encode(FINGERPRINT, &shared);
+    }
+
+    /// Goes on from what was written down.
+    pub fn restore(&mut self, written: &Written) {
+        let assets = written.assets.iter().map(|(name, record)| {
+            let asset = saved::decode(FINGERPRINT, record).unwrap();
+            (name.as_str(), asset)
+        });
+        let shared = saved::decode(FINGERPRINT, &written.shared).unwrap();
+        self.engine.restore(0, &shared, assets);
     }
 
     pub fn end(&mut self) {
