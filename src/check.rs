@@ -79,6 +79,9 @@ fn describe(file: &str, config: &Config, plan: &Plan) {
     if plan.has_marks(config) {
         outputs.push(config.progress_topic());
     }
+    if plan.writes_state(config) {
+        outputs.push(config.state_topic());
+    }
     println!("  outputs to {}", outputs.join(", "));
 }
 

@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// List, add, check, compare, promote and remove models
     Model(crate::model::ModelArgs),
+    /// Look at the state that a pipeline has written down
+    State(crate::state::StateArgs),
     /// Try a model: a request on standard input, the answer on standard output
     #[command(hide = true)]
     ProbeModel,

@@ -12,6 +12,7 @@ mod model;
 mod replay;
 mod run;
 mod score;
+mod state;
 mod terminal;
 mod watch;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Model(args) => model::run(&args),
+        Command::State(args) => state::run(&args),
         Command::ProbeModel => guard::probe_model(),
     };
     match result {

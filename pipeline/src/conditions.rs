@@ -120,7 +120,7 @@ pub struct Conditions {
 }
 
 /// What is known of an asset, written down.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedConditions {
     last: Last,
     /// Instants of the held values.
@@ -133,7 +133,7 @@ pub struct SavedConditions {
     statuses: Vec<(i64, bool, bool)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct Last {
     at: i64,
     offset: i64,

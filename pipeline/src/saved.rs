@@ -44,7 +44,7 @@ pub struct SavedPartition {
 }
 
 /// What is known of one asset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SavedAsset {
     /// It includes the readings before this record.
     pub offset: i64,
@@ -250,7 +250,7 @@ impl ModelState {
     }
 }
 
-/// Values as their bits, in one stretch of bytes: a NaN stays the NaN that it was.
+/// Values as their bits, in one stretch of bytes: a NaN stays the NaN that it was. For people, as numbers.
 macro_rules! bits {
     ($module:ident, $float:ty) => {
         pub(crate) mod $module {
@@ -258,6 +258,9 @@ macro_rules! bits {
             use serde::ser::Serializer;
 
             pub fn serialize<S: Serializer>(values: &[$float], to: S) -> Result<S::Ok, S::Error> {
+                if to.is_human_readable() {
+                    return to.collect_seq(values);
+                }
                 let bytes = values.iter().flat_map(|value| value.to_le_bytes());
                 to.serialize_bytes(&bytes.collect::<Vec<u8>>())
             }

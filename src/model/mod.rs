@@ -27,7 +27,8 @@ mod score;
 mod show;
 
 use place::PlaceArgs;
-use reply::{Output, ReplyArgs};
+pub(crate) use reply::Output;
+use reply::ReplyArgs;
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {

@@ -21,7 +21,7 @@ pub(super) struct ReplyArgs {
 
 impl Output {
     /// Prints `value` as JSON, or what `text` says.
-    pub(super) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    pub(crate) fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
         match self {
             Output::Text => println!("{}", text().trim_end()),
             Output::Json => println!("{}", serde_json::to_string_pretty(value)?),

@@ -178,14 +178,14 @@ impl Engine {
         &mut self,
         partition: i32,
         saved: &SavedPartition,
-        assets: impl Iterator<Item = (&'a str, SavedAsset)>,
+        assets: impl Iterator<Item = (&'a str, &'a SavedAsset)>,
     ) {
         let slot = self.partitions.slot(partition);
         let slot = slot.expect("the partition is assigned");
         let state = self.partitions.state(slot);
         state.restore(saved);
         for (name, asset) in assets {
-            state.restore_asset(&self.plan, slot, name, &asset);
+            state.restore_asset(&self.plan, slot, name, asset);
         }
     }
 

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `notices.rs`
-//! reads what other topics say about assets; `progress.rs` reads back where either was done. `past.rs` reads a
+//! reads what other topics say about assets; `progress.rs` reads back where either was done, `snapshots.rs` state
+//! that was written down. `past.rs` reads a
 //! log up to its present end, for these and for `replay.rs`.
 //!
 //! Invariants:
@@ -24,8 +25,10 @@ mod progress;
 pub mod reader;
 pub mod replay;
 mod sink;
+pub mod snapshots;
 mod source;
 mod swapping;
+mod takeover;
 pub mod topics;
 mod worker;
 

@@ -36,6 +36,8 @@ impl Past {
         let mut client = client::config(&config.kafka, role);
         // Control records of transactions stand at the end of a log too: only the client knows when it is there.
         client.set("enable.partition.eof", "true");
+        // What was damaged on the way is an error of the client, and not a reading.
+        client.set("check.crcs", "true");
         Ok(Past {
             consumer: client.create_with_context(Silent)?,
             left: RefCell::default(),

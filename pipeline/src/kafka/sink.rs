@@ -108,6 +108,7 @@ struct Topics {
     shadow: String,
     models: String,
     progress: String,
+    state: String,
 }
 
 impl Sink {
@@ -136,6 +137,7 @@ impl Sink {
                 shadow: config.sink.shadow.clone(),
                 models: config.models_topic(),
                 progress: config.progress_topic(),
+                state: config.state_topic(),
             }),
             in_transaction: false,
         })
@@ -147,6 +149,24 @@ impl Sink {
             self.in_transaction = true;
         }
         Ok(())
+    }
+
+    /// Writes a record of a partition's state; without a payload it is deleted.
+    ///
+    /// # Errors
+    /// When the record can't be produced.
+    pub fn write_state(
+        &mut self,
+        partition: i32,
+        key: &[u8],
+        payload: Option<&[u8]>,
+    ) -> Result<(), SinkError> {
+        let topics = self.topics.clone();
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topics.state);
+        record.key = Some(key);
+        record.payload = payload;
+        record.partition = Some(partition);
+        self.send(record)
     }
 
     /// Was anything sent since the last commit?

@@ -27,7 +27,7 @@ pub enum TopicError {
     #[error("topic {topic} does not exist at {brokers}: create it, or start with --create-topics")]
     Missing { topic: String, brokers: String },
     #[error(
-        "topic {topic} has {actual} partitions, but the input has {needed}: its marks are kept under the \
+        "topic {topic} has {actual} partitions, but the input has {needed}: what is kept there is under the \
          number of the partition, so add partitions to it"
     )]
     TooFewPartitions {
@@ -68,8 +68,8 @@ pub fn list(kafka: &Kafka) -> Result<BTreeMap<String, usize>, TopicError> {
 /// which are missing. A new output topic has the cluster's default replication.
 ///
 /// # Errors
-/// When a topic is missing and not to be created, or can't be; when marks have too few partitions of
-/// their own.
+/// When a topic is missing and not to be created, or can't be; when marks or state have too few
+/// partitions of their own.
 pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<(), TopicError> {
     let kafka = &config.kafka;
     let mut present = list(kafka)?;
@@ -86,17 +86,31 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
     {
         ensure(kafka, &mut present, topic, create.map(|_| 1), &kept)?;
     }
-    if !plan.has_marks(config) {
-        return Ok(());
-    }
-    let topic = config.progress_topic();
-    let actual = ensure(kafka, &mut present, &topic, create.map(|_| inputs), &kept)?;
-    if actual < inputs {
-        return Err(TopicError::TooFewPartitions {
-            topic,
-            actual,
-            needed: inputs,
-        });
+    // Small segments: only closed ones are compacted, and all of it is read when a partition is taken over.
+    let compacted = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "67108864"),
+        ("min.cleanable.dirty.ratio", "0.2"),
+    ];
+    let of_partitions: [(bool, String, &[(&str, &str)]); 2] = [
+        (plan.has_marks(config), config.progress_topic(), &kept),
+        (plan.writes_state(config), config.state_topic(), &compacted),
+    ];
+    for (_, topic, settings) in of_partitions.into_iter().filter(|(needed, ..)| *needed) {
+        let actual = ensure(
+            kafka,
+            &mut present,
+            &topic,
+            create.map(|_| inputs),
+            settings,
+        )?;
+        if actual < inputs {
+            return Err(TopicError::TooFewPartitions {
+                topic,
+                actual,
+                needed: inputs,
+            });
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //!   loop:  poll a batch → step → send outputs ─┐
 //!          ├ a partition is quiet? close what is due by the clock, send the mark
 //!          ├ another topic says something about an asset? tell the engine, send the mark
-//!          ├ commit interval over? ─────────── commit outputs + offsets
+//!          ├ commit interval over? ─────────── commit outputs + offsets, now and then with state
 //!          ├ partitions revoked?   commit first, then give them up
 //!          ├ partitions assigned?  find where to resume, rebuild state, then publish
 //!          └ error?                abort, forget state, go back to the committed offsets
@@ -13,9 +13,7 @@
 //! Invariant: the state is rebuilt from the log, never kept across an abort. After an error the records
 //! since the last commit are read again as if for the first time.
 //!
-//! State is rebuilt by reading the partition from the log's start up to the committed offset without
-//! publishing, and its marks among the records; a pipeline in which nothing depends on earlier
-//! readings has nothing to rebuild.
+//! Not here: how it comes to that state (`takeover.rs`), and swaps (`swapping.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -28,11 +26,11 @@ use rdkafka::message::BorrowedMessage;
 use super::client;
 use super::idle::Quiet;
 use super::notices::NoticeReader;
-use super::progress;
 use super::reader::ReadError;
 use super::replay::borrow;
 use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
-use super::source::{Rebalance, Resume, Source};
+use super::snapshots::SHARED;
+use super::source::{Rebalance, Source};
 use super::swapping::{Links, Swapping};
 use crate::clocks::micros;
 use crate::config::Config;
@@ -42,6 +40,7 @@ use crate::message::Message;
 use crate::metrics::{Inputs, Metrics};
 use crate::plan::Plan;
 use crate::publish::Encoder;
+use crate::saved::{self, Change};
 use crate::service::Shutdown;
 use crate::swap::TrialRules;
 
@@ -82,22 +81,41 @@ impl WorkerError {
     }
 }
 
+/// Where the state of a partition was written down.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Written {
+    /// `None`: never.
+    pub at: Option<Instant>,
+    /// It is that before this record.
+    pub offset: i64,
+}
+
+/// Of which partitions state is written down.
+#[derive(Debug, Clone, Copy)]
+enum State<'a> {
+    Due,
+    Of(&'a [i32]),
+    All,
+}
+
 /// One worker of a pipeline.
 pub struct Worker {
     pub(super) config: Arc<Config>,
     pub(super) engine: Engine,
     encoder: Encoder,
-    source: Source,
+    pub(super) source: Source,
     sink: Sink,
     pub(super) metrics: Arc<Metrics>,
     /// Next record to read of each owned partition, as last committed.
     pub(super) committed: HashMap<i32, i64>,
+    /// State of each owned partition that was written down.
+    pub(super) written: HashMap<i32, Written>,
     last_commit: Instant,
     /// Can anything become due without a record?
     has_timers: bool,
-    quiet: Quiet,
+    pub(super) quiet: Quiet,
     /// Where the plan has statuses that other topics tell.
-    notices: Option<NoticeReader>,
+    pub(super) notices: Option<NoticeReader>,
     pub(super) swapping: Swapping,
     /// Challengers that are left out, as places in the plan.
     failed: HashSet<usize>,
@@ -135,6 +153,7 @@ impl Worker {
             source: Source::subscribe(&config, stateful)?,
             metrics,
             committed: HashMap::new(),
+            written: HashMap::new(),
             last_commit: Instant::now(),
             swapping: Swapping::new(links, rules, name),
             failed: HashSet::new(),
@@ -182,7 +201,7 @@ impl Worker {
             );
             return Ok(());
         }
-        self.commit()?;
+        self.commit_with_state(State::All)?;
         tracing::info!(worker = self.number, "drained and committed");
         Ok(())
     }
@@ -204,7 +223,9 @@ impl Worker {
         while let Some(event) = self.source.rebalance() {
             self.answer(event)?;
         }
-        if self.has_uncommitted() && self.last_commit.elapsed() >= interval {
+        // A partition may have gone quiet since its state was written down.
+        let has_work = self.has_uncommitted() || !self.to_write(State::Due).is_empty();
+        if has_work && self.last_commit.elapsed() >= interval {
             self.commit()?;
         }
         Ok(())
@@ -359,11 +380,20 @@ impl Worker {
     }
 
     pub(super) fn commit(&mut self) -> Result<(), WorkerError> {
-        let offsets: Vec<(i32, i64)> = self.uncommitted().collect();
-        if !self.has_uncommitted() {
+        self.commit_with_state(State::Due)
+    }
+
+    /// Commits outputs and offsets, and writes state down with them.
+    fn commit_with_state(&mut self, which: State<'_>) -> Result<(), WorkerError> {
+        let state = self.to_write(which);
+        if !self.has_uncommitted() && state.is_empty() {
             return Ok(());
         }
         let begun = Instant::now();
+        for partition in &state {
+            self.write_state(*partition)?;
+        }
+        let offsets: Vec<(i32, i64)> = self.uncommitted().collect();
         let mut publisher = BatchPublisher {
             sink: &mut self.sink,
             batch: &[],
@@ -385,25 +415,92 @@ impl Worker {
         Ok(())
     }
 
+    /// The partitions whose state is to be written down now: those that have come further than what is written.
+    fn to_write(&self, which: State<'_>) -> Vec<i32> {
+        let Some(every) = self.config.delivery.snapshot_every.0 else {
+            return Vec::new();
+        };
+        if !self.engine.plan().has_state() {
+            return Vec::new();
+        }
+        let ahead = self.engine.partitions().filter_map(|state| {
+            let written = self.written.get(&state.partition)?;
+            let is_ahead = state.next_offset > written.offset;
+            // While it is rebuilt it is behind what is committed.
+            let is_live = state.next_offset >= state.publish_from;
+            (is_ahead && is_live).then_some((written.at, state.partition))
+        });
+        match which {
+            State::All => ahead.map(|(_, partition)| partition).collect(),
+            State::Of(given_up) => ahead
+                .map(|(_, partition)| partition)
+                .filter(|partition| given_up.contains(partition))
+                .collect(),
+            // One at a time, so that no commit takes long: the one that was written longest ago.
+            State::Due => {
+                let is_due = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() >= every);
+                let longest_ago = ahead.filter(|(at, _)| is_due(at)).min();
+                longest_ago
+                    .map(|(_, partition)| partition)
+                    .into_iter()
+                    .collect()
+            }
+        }
+    }
+
+    /// Writes the state of a partition down, in the transaction at hand.
+    fn write_state(&mut self, partition: i32) -> Result<(), WorkerError> {
+        let begun = Instant::now();
+        let fingerprint = self.engine.plan().fingerprint(&self.config);
+        let Worker { engine, sink, .. } = self;
+        let (mut sent, mut assets, mut bytes) = (Ok(()), 0_u64, 0_u64);
+        let shared = engine.save(partition, |change| {
+            if sent.is_err() {
+                return;
+            }
+            sent = match change {
+                Change::Changed(name, asset) => {
+                    let record = saved::encode(fingerprint, asset);
+                    assets += 1;
+                    bytes += record.len() as u64;
+                    sink.write_state(partition, name.as_bytes(), Some(&record))
+                }
+                Change::Evicted(name) => sink.write_state(partition, name.as_bytes(), None),
+            };
+        });
+        sent?;
+        let record = saved::encode(fingerprint, &shared);
+        sink.write_state(partition, SHARED, Some(&record))?;
+        let written = Written {
+            at: Some(Instant::now()),
+            offset: shared.offset,
+        };
+        self.written.insert(partition, written);
+        let (took, offset) = (begun.elapsed(), shared.offset);
+        tracing::debug!(
+            partition,
+            offset,
+            assets,
+            bytes,
+            ?took,
+            "state is written down"
+        );
+        Ok(())
+    }
+
     fn answer(&mut self, event: Rebalance) -> Result<(), WorkerError> {
         match event {
             Rebalance::Assigned(partitions) => {
-                let resume = match self.source.resume(&partitions) {
-                    Ok(resume) => resume,
+                let from = match self.prepare(&partitions) {
+                    Ok(from) => from,
                     Err(error) => {
                         // Unanswered it would be forgotten, and its partitions never read.
                         self.source.put_back(Rebalance::Assigned(partitions));
                         return Err(error.into());
                     }
                 };
-                let marks = match self.marks(&partitions) {
-                    Ok(marks) => marks,
-                    Err(error) => {
-                        self.source.put_back(Rebalance::Assigned(partitions));
-                        return Err(error.into());
-                    }
-                };
-                self.take_over(&resume, marks);
+                let resume = from.resume.clone();
+                self.take_over(from);
                 self.say_taken_over(&partitions);
                 self.source.accept(&resume)?;
                 self.metrics.assigned(partitions.len());
@@ -412,10 +509,11 @@ impl Worker {
             Rebalance::Revoked(partitions) => {
                 // Drain, commit, then give up. If the commit fails they are given up all the same: the next
                 // owner starts from what was committed.
-                let committed = self.commit();
+                let committed = self.commit_with_state(State::Of(&partitions));
                 for partition in &partitions {
                     self.engine.revoke(*partition);
                     self.committed.remove(partition);
+                    self.written.remove(partition);
                     self.quiet.forget(*partition);
                 }
                 self.source.give_up(&partitions)?;
@@ -427,43 +525,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Marks of an earlier run.
-    fn marks(&self, partitions: &[i32]) -> Result<HashMap<i32, Vec<Mark>>, KafkaError> {
-        if !self.engine.plan().has_marks(&self.config) {
-            return Ok(HashMap::new());
-        }
-        progress::read(&self.config, partitions)
-    }
-
-    fn take_over(&mut self, resume: &[Resume], mut marks: HashMap<i32, Vec<Mark>>) {
-        for &Resume {
-            partition,
-            start,
-            publish_from,
-            lost,
-        } in resume
-        {
-            if lost > 0 {
-                tracing::error!(
-                    partition,
-                    lost,
-                    "records were deleted by retention before they were read"
-                );
-            }
-            if publish_from > start {
-                let records = publish_from - start;
-                tracing::info!(partition, records, "rebuilding state from the log");
-            }
-            let marks = marks.remove(&partition).unwrap_or_default();
-            self.engine.assign(partition, start, publish_from, marks);
-            if let Some(notices) = &mut self.notices {
-                notices.again(partition);
-            }
-            self.quiet.heard(partition, Instant::now());
-            self.committed.insert(partition, publish_from);
-        }
-    }
-
     /// Drops what is not committed and starts again from what is.
     fn go_back(&mut self) -> Result<(), WorkerError> {
         if let Err(error) = self.sink.abort() {
@@ -472,22 +533,5 @@ impl Worker {
             self.sink = Sink::open(&self.config, self.number)?;
         }
         self.rebuild()
-    }
-
-    /// Builds the state of all partitions anew, from what is committed.
-    pub(super) fn rebuild(&mut self) -> Result<(), WorkerError> {
-        let partitions: Vec<i32> = self
-            .engine
-            .partitions()
-            .map(|state| state.partition)
-            .collect();
-        if partitions.is_empty() {
-            return Ok(());
-        }
-        let resume = self.source.resume(&partitions)?;
-        let marks = self.marks(&partitions)?;
-        self.take_over(&resume, marks);
-        self.source.rewind(&resume)?;
-        Ok(())
     }
 }

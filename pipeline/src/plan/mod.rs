@@ -212,6 +212,11 @@ impl Plan {
         self.has_timers(config) || self.has_notices()
     }
 
+    /// Is state written down? Where nothing depends on earlier readings there is none.
+    pub fn writes_state(&self, config: &Config) -> bool {
+        config.delivery.snapshot_every.0.is_some() && self.has_state()
+    }
+
     pub fn has_challengers(&self) -> bool {
         self.models
             .iter()

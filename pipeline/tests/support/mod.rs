@@ -13,7 +13,7 @@ use forewarn_pipeline::notices::Notice;
 use forewarn_pipeline::publish::{
     Encoder, Output, OutputRecord, Publisher, SetAside, SetAsideRecord,
 };
-use forewarn_pipeline::saved::{self, Change};
+use forewarn_pipeline::saved::{self, Change, SavedAsset};
 use forewarn_pipeline::{Config, Engine, Plan};
 use serde_json::{Value, json};
 
@@ -155,11 +155,13 @@ impl<'a> Run<'a> {
 
     /// Goes on from what was written down.
     pub fn restore(&mut self, written: &Written) {
-        let assets = written.assets.iter().map(|(name, record)| {
-            let asset = saved::decode(FINGERPRINT, record).unwrap();
-            (name.as_str(), asset)
-        });
+        let assets: Vec<(&str, SavedAsset)> = written
+            .assets
+            .iter()
+            .map(|(name, record)| (name.as_str(), saved::decode(FINGERPRINT, record).unwrap()))
+            .collect();
         let shared = saved::decode(FINGERPRINT, &written.shared).unwrap();
+        let assets = assets.iter().map(|(name, asset)| (*name, asset));
         self.engine.restore(0, &shared, assets);
     }
 
