@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use forewarn_training::calibrate::Bearable;
 
+use crate::model::{NoteArgs, ReplyArgs};
+
 /// Streaming ONNX inference for industrial digital twins: telemetry in from Kafka, anomalies and remaining
 /// useful life out.
 #[derive(Debug, Parser)]
@@ -114,9 +116,13 @@ pub(crate) struct CalibrateArgs {
     /// Count scores before this event time
     #[arg(long, value_name = "TIME")]
     pub to: Option<String>,
-    /// The result as JSON
+    /// Add a version of the model with the threshold that was found; nothing is promoted by it
     #[arg(long)]
-    pub json: bool,
+    pub write: bool,
+    #[command(flatten)]
+    pub note: NoteArgs,
+    #[command(flatten)]
+    pub reply: ReplyArgs,
 }
 
 #[derive(Debug, Args)]
