@@ -164,7 +164,7 @@ fn with_threshold(text: &str, threshold: f64) -> Result<String> {
         rest.is_some_and(|rest| rest.trim_start().starts_with('='))
     };
     let mut lines: Vec<&str> = text.lines().collect();
-    match lines.iter().position(|line| is_it(&line)) {
+    match lines.iter().position(is_it) {
         Some(at) => lines[at] = &line,
         None => lines.insert(0, &line),
     }

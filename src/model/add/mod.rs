@@ -23,6 +23,9 @@ use crate::guard;
 mod ask;
 mod draft;
 mod mlflow;
+mod ports;
+mod question;
+mod questions;
 pub(super) mod source;
 
 use draft::Draft;
@@ -129,11 +132,12 @@ fn inspect(
 
 fn complete(draft: &mut Draft, bundle: Bundle) -> Result<()> {
     draft.look_at(bundle)?;
-    if draft.question().is_none() {
+    if draft.question(false).is_none() {
         return Ok(());
     }
-    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        return ask::ask(draft);
+    let (input, output) = (std::io::stdin(), std::io::stderr());
+    if input.is_terminal() && output.is_terminal() {
+        return ask::ask(draft, &mut input.lock(), &mut output.lock());
     }
     println!("{}", draft.template());
     bail!(
