@@ -4,7 +4,7 @@ mod write;
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use forewarn_models::{ScoreOrder, Task, Verdict};
 use forewarn_pipeline::alarms::AlarmSpec;
 use forewarn_pipeline::config::Watch;
@@ -24,8 +24,8 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
         bail!("--why and --by are for the history of a version: they go with --write");
     }
     let mut config = args.history.load()?;
-    let from = instant(args.from.as_deref(), "--from")?.unwrap_or(i64::MIN);
-    let to = instant(args.to.as_deref(), "--to")?.unwrap_or(i64::MAX);
+    let from = args.from.map_or(i64::MIN, |from| from.0);
+    let to = args.to.map_or(i64::MAX, |to| to.0);
     let history = History::new(args.history.input.as_deref(), &mut config)?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let group = group(&plan, &args.model)?;
@@ -69,16 +69,6 @@ struct Outcome<'a> {
     before: f64,
     borne: Bearable,
     rule: AlarmSpec,
-}
-
-fn instant(text: Option<&str>, option: &str) -> Result<Option<i64>> {
-    text.map(|text| {
-        let parsed = EventTimestamp::parse(text);
-        parsed
-            .map(|at| at.0)
-            .with_context(|| format!("{option} {text}: write it as 2026-01-31T00:00:00Z"))
-    })
-    .transpose()
 }
 
 /// The place of the group whose model is to be calibrated.

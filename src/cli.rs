@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_training::calibrate::Bearable;
 
 use crate::model::{NoteArgs, ReplyArgs};
@@ -51,9 +52,17 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// List, add, check, compare, promote and remove models
     Model(crate::model::ModelArgs),
+    /// List, show and redrive dead letters: messages that were no readings
+    Dlq(crate::dlq::DlqArgs),
     /// Try a model: a request on standard input, the answer on standard output
     #[command(hide = true)]
     ProbeModel,
+}
+
+/// An instant as everybody writes it.
+pub(crate) fn instant(text: &str) -> Result<EventTimestamp, String> {
+    EventTimestamp::parse(text)
+        .map_err(|error| format!("{error}: write it as 2026-01-31T00:00:00Z"))
 }
 
 #[derive(Debug, Args)]
@@ -111,11 +120,11 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_name = "N/asset/PERIOD")]
     pub max_alarms: Bearable,
     /// Count scores from this event time on, such as 2026-01-31T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: Option<EventTimestamp>,
     /// Count scores before this event time
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: Option<EventTimestamp>,
     /// Add a version of the model with the threshold that was found; nothing is promoted by it
     #[arg(long)]
     pub write: bool,

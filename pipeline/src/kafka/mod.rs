@@ -10,16 +10,21 @@
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `progress.rs`
 //! reads back where that was done. `past.rs` reads a log up to its present end, for that and for `replay.rs`.
 //!
+//! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again.
+//!
 //! Invariants:
 //! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
 //! - every client configuration comes from [`client::config`].
 
 pub mod client;
+pub mod dead_letters;
 pub mod deliveries;
 mod idle;
 mod past;
+mod produce;
 mod progress;
 pub mod reader;
+pub mod redrive;
 pub mod replay;
 mod sink;
 mod source;
