@@ -1,12 +1,12 @@
-//! Dead letters read back: what was refused, why and where it came from; and the marks of letters whose
+//! Dead letters read back: what was refused, why and where it came from; and the receipts of letters whose
 //! messages were sent again. Pure: the topic is read in `kafka/dead_letters.rs`.
 //!
 //! ```text
-//!   partition 0 of the dead letters:  letter ─ letter ─ letter ─ letter ─ mark "1-2" ─ letter
+//!   partition 0 of the dead letters:  letter ─ letter ─ letter ─ letter ─ receipt "1-2" ─ letter
 //!                                       0        1        2        3        4            5
 //! ```
 //!
-//! A mark stands in the partition of its letters and behind them, so retention never takes it before them.
+//! A receipt stands in the partition of its letters and behind them, so retention never takes it before them.
 //!
 //! Invariant: what a letter gives back is the original, byte for byte, with its own headers and none of ours.
 
@@ -28,10 +28,10 @@ pub const CODE: &str = "forewarn.code";
 pub const TIMESTAMP: &str = "forewarn.timestamp";
 const OURS: [&str; 7] = [TOPIC, PARTITION, OFFSET, PIPELINE, STAGE, REASON, CODE];
 
-/// On a mark: offsets of the letters whose messages were sent again, such as `1-2,7`.
+/// On a receipt: offsets of the letters whose messages were sent again, such as `1-2,7`.
 pub const REDRIVEN: &str = "forewarn.redriven";
-/// On a mark: the pipeline that it is of.
-pub const MARK_PIPELINE: &str = "forewarn.pipeline";
+/// On a receipt: the pipeline that it is of.
+pub const RECEIPT_PIPELINE: &str = "forewarn.pipeline";
 /// On a message that was sent again: topic, partition and offset of its letter.
 pub const REDRIVE: &str = "forewarn.redrive";
 
@@ -45,7 +45,7 @@ pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry<'a> {
     Letter(Letter<'a>),
-    Mark(Mark<'a>),
+    Receipt(Receipt<'a>),
     /// Another program wrote it.
     Other,
 }
@@ -78,13 +78,13 @@ pub struct Source<'a> {
 
 /// Letters of one partition whose messages were sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark<'a> {
+pub struct Receipt<'a> {
     pub pipeline: &'a str,
     pub offsets: Offsets,
 }
 
 /// A place in the dead letter topic: `PARTITION:OFFSET`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub partition: i32,
     pub offset: i64,
@@ -111,7 +111,7 @@ impl<'a> Entry<'a> {
         if let Some(letter) = letter(headers.clone(), key, payload) {
             return Entry::Letter(letter);
         }
-        mark(&headers).map_or(Entry::Other, Entry::Mark)
+        receipt(&headers).map_or(Entry::Other, Entry::Receipt)
     }
 }
 
@@ -150,13 +150,13 @@ fn letter<'a>(
     })
 }
 
-fn mark<'a>(headers: &[Header<'a>]) -> Option<Mark<'a>> {
+fn receipt<'a>(headers: &[Header<'a>]) -> Option<Receipt<'a>> {
     let value = |name: &str| {
         let found = headers.iter().find(|(own, _)| *own == name);
         found.and_then(|(_, value)| text(*value))
     };
-    Some(Mark {
-        pipeline: value(MARK_PIPELINE)?,
+    Some(Receipt {
+        pipeline: value(RECEIPT_PIPELINE)?,
         offsets: value(REDRIVEN)?.parse().ok()?,
     })
 }
@@ -343,20 +343,23 @@ mod tests {
     #[test]
     fn marks_are_told_from_letters_and_from_what_others_wrote() {
         let headers = |offsets: &'static [u8]| -> Vec<Header<'static>> {
-            vec![(MARK_PIPELINE, Some(b"plant")), (REDRIVEN, Some(offsets))]
+            vec![
+                (RECEIPT_PIPELINE, Some(b"plant")),
+                (REDRIVEN, Some(offsets)),
+            ]
         };
-        let Entry::Mark(mark) = Entry::read(headers(b"1-2,7"), None, Some(b"{}")) else {
-            panic!("a mark");
+        let Entry::Receipt(receipt) = Entry::read(headers(b"1-2,7"), None, Some(b"{}")) else {
+            panic!("a receipt");
         };
         assert_eq!(
-            (mark.pipeline, mark.offsets.to_string()),
+            (receipt.pipeline, receipt.offsets.to_string()),
             ("plant", "1-2,7".into())
         );
-        let inside = [0, 1, 2, 3, 6, 7, 8].map(|offset| mark.offsets.contains(offset));
+        let inside = [0, 1, 2, 3, 6, 7, 8].map(|offset| receipt.offsets.contains(offset));
         assert_eq!(inside, [false, true, true, false, false, true, false]);
         for wrong in [&b""[..], b"7-1", b"x", b"1-", b"-1", b"\xff"] {
             let headers = vec![
-                (MARK_PIPELINE, Some(&b"plant"[..])),
+                (RECEIPT_PIPELINE, Some(&b"plant"[..])),
                 (REDRIVEN, Some(wrong)),
             ];
             assert_eq!(Entry::read(headers, None, None), Entry::Other, "{wrong:?}");

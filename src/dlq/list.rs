@@ -90,7 +90,7 @@ pub(super) fn run(args: &ListArgs) -> Result<()> {
                     count(&mut codes, &dead, letter, redriven.contains(dead.position));
                 }
             }
-            Entry::Mark(mark) if mark.pipeline == config.name => {}
+            Entry::Receipt(receipt) if receipt.pipeline == config.name => {}
             _ => others += 1,
         }
         Ok(())

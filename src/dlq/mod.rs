@@ -38,7 +38,7 @@ enum DlqCommand {
     ///
     /// Mend the cause first: a message that is refused again is a dead letter again. It goes to the partition
     /// that it came from, with its own key, bytes, headers and timestamp, and header forewarn.redrive names its
-    /// letter. In the same transaction a mark in the dead letter topic says that it was sent, so that no letter
+    /// letter. In the same transaction a receipt in the dead letter topic says that it was sent, so that no letter
     /// is sent twice, also when this command is killed and run again.
     ///
     /// A reading that is sent again may be late: if the watermark of its partition has gone past it, it goes to

@@ -46,18 +46,19 @@ struct Open {
 pub(super) fn run(args: &RedriveArgs) -> Result<()> {
     let config = args.pipeline.load()?;
     let output = args.reply.output;
-    let open = look(&config, &args.select)?;
-    let total: u64 = open.codes.values().sum();
-    if args.dry_run || total == 0 {
-        let value = json!({
-            "dry_run": args.dry_run,
-            "would_send": open.codes,
-            "redriven_before": open.redriven,
-            "sent": {},
-        });
-        return output.print(&value, || open.text(&config, args.dry_run));
-    }
+    let mut total = 0;
     if !args.yes {
+        let open = look(&config, &args.select)?;
+        total = open.codes.values().sum();
+        if args.dry_run || total == 0 {
+            let value = json!({
+                "dry_run": args.dry_run,
+                "would_send": open.codes,
+                "redriven_before": open.redriven,
+                "sent": {},
+            });
+            return output.print(&value, || open.text(&config));
+        }
         confirm(&open, &config)?;
     }
     let bar = if std::io::stderr().is_terminal() {
@@ -82,6 +83,7 @@ pub(super) fn run(args: &RedriveArgs) -> Result<()> {
     let value = json!({
         "sent": done.sent,
         "skipped": skipped,
+        "redriven_before": done.before,
         "transactions": done.transactions,
         "to": config.source.topic,
     });
@@ -118,7 +120,7 @@ fn confirm(open: &Open, config: &Config) -> Result<()> {
     write!(
         output,
         "{}Send them back to {topic}? [no]: ",
-        open.text(config, true)
+        open.text(config)
     )?;
     output.flush()?;
     let mut answer = String::new();
@@ -130,37 +132,41 @@ fn confirm(open: &Open, config: &Config) -> Result<()> {
 }
 
 impl Open {
-    fn text(&self, config: &Config, would: bool) -> String {
+    fn text(&self, config: &Config) -> String {
         let total: u64 = self.codes.values().sum();
-        let mut text = String::new();
         if total == 0 {
-            let _ = writeln!(
-                text,
-                "no dead letter of {} is left to send again ({} were before)",
-                config.name,
-                thousands(self.redriven)
-            );
-        } else if would {
-            let _ = writeln!(
-                text,
-                "{} messages would go back to {} ({} were before)",
-                thousands(total),
-                config.source.topic,
-                thousands(self.redriven)
-            );
-            by_code(&mut text, &self.codes);
+            return nothing(config, self.redriven);
         }
+        let mut text = format!(
+            "{} messages would go back to {} ({} were sent before)\n",
+            thousands(total),
+            config.source.topic,
+            thousands(self.redriven)
+        );
+        by_code(&mut text, &self.codes);
         text
     }
 }
 
+fn nothing(config: &Config, before: u64) -> String {
+    format!(
+        "no dead letter of {} is left to send again ({} were sent before)\n",
+        config.name,
+        thousands(before)
+    )
+}
+
 fn told(done: &Redrove, config: &Config) -> String {
     let total: u64 = done.sent.values().sum();
+    if total == 0 && done.skipped.is_empty() {
+        return nothing(config, done.before);
+    }
     let mut text = format!(
-        "{} messages went back to {} in {} transactions\n",
+        "{} messages went back to {} in {} transactions ({} were sent before)\n",
         thousands(total),
         config.source.topic,
-        thousands(done.transactions)
+        thousands(done.transactions),
+        thousands(done.before)
     );
     by_code(&mut text, &done.sent);
     for (why, letters) in &done.skipped {

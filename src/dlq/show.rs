@@ -7,9 +7,8 @@ use clap::Args;
 use forewarn_pipeline::Config;
 use forewarn_pipeline::dead_letter::{Entry, Letter, Position, instant};
 use forewarn_pipeline::kafka::dead_letters::{
-    Dead, DeadLetterError, DeadLetters, Original, Records,
+    Dead, DeadLetterError, DeadLetters, Original, Records, Redriven,
 };
-use rdkafka::Offset;
 use serde_json::{Value, json};
 
 use super::{PipelineArgs, source, text};
@@ -45,9 +44,9 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
     let limit = if args.all { usize::MAX } else { SHOWN };
     let found = records.dead(topic, position, |dead| match &dead.entry {
         Entry::Letter(letter) => Ok(Shown::new(&dead, letter)),
-        Entry::Mark(mark) => bail!(
-            "{position} of {topic} is no letter, but the mark that {} of this partition were sent again",
-            mark.offsets
+        Entry::Receipt(receipt) => bail!(
+            "{position} of {topic} is no letter, but the receipt that {} of this partition were sent again",
+            receipt.offsets
         ),
         Entry::Other => bail!("{position} of {topic} was not written by forewarn"),
     });
@@ -71,14 +70,10 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
         .print(&shown.json(limit), || shown.text(topic, limit))
 }
 
-/// Is there a mark behind it?
+/// Is there a receipt behind it?
 fn is_redriven(letters: &DeadLetters<'_>, config: &Config, letter: Position) -> Result<bool> {
-    let mut redriven = forewarn_pipeline::kafka::dead_letters::Redriven::default();
-    let start = |partition: i32| match partition == letter.partition {
-        true => Offset::Offset(letter.offset),
-        false => Offset::End,
-    };
-    letters.each_from::<DeadLetterError>(start, |dead| {
+    let mut redriven = Redriven::default();
+    letters.each_within::<DeadLetterError>(&letters.behind(letter), |dead| {
         redriven.note(&dead, &config.name);
         Ok(())
     })?;

@@ -2,12 +2,13 @@
 //!
 //! It joins no group and commits nothing. Aborted records are not seen.
 //!
-//! Invariant: after [`DeadLetters::settle`] every mark that was committed before the topic was opened is read.
-//! Without it, marks behind the beginning of a transaction that is still open can't be seen yet.
+//! Invariant: after [`DeadLetters::settle`] every receipt that was committed before the topic was opened is read.
+//! Without it, receipts behind the beginning of a transaction that is still open can't be seen yet.
 //!
 //! Not here: what a record says (`dead_letter.rs`), sending messages again (`redrive.rs`).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -71,13 +72,13 @@ impl Redriven {
         offsets.is_some_and(|offsets| offsets.contains(position.offset))
     }
 
-    /// Takes note of a mark, if `dead` is one of `pipeline`.
+    /// Takes note of a receipt, if `dead` is one of `pipeline`.
     pub fn note(&mut self, dead: &Dead<'_>, pipeline: &str) {
-        if let Entry::Mark(mark) = &dead.entry
-            && mark.pipeline == pipeline
+        if let Entry::Receipt(receipt) = &dead.entry
+            && receipt.pipeline == pipeline
         {
             let own = self.0.entry(dead.position.partition).or_default();
-            own.extend(&mark.offsets);
+            own.extend(&receipt.offsets);
         }
     }
 }
@@ -137,7 +138,7 @@ impl<'c> DeadLetters<'c> {
         Ok(())
     }
 
-    /// Which letters were redriven, from the marks of the whole topic.
+    /// Which letters were redriven, from the receipts of the whole topic.
     ///
     /// # Errors
     /// When the brokers do not answer for too long.
@@ -158,23 +159,27 @@ impl<'c> DeadLetters<'c> {
         &self,
         on: impl FnMut(Dead<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.each_from(|_| Offset::Beginning, on)
+        let all = self
+            .ends
+            .iter()
+            .map(|(partition, end)| (*partition, 0..*end));
+        self.each_within(&all.collect(), on)
     }
 
-    /// As [`Self::each`], from `start` of each partition on; a partition with [`Offset::End`] is left out.
+    /// As [`Self::each`], of these offsets by partition. Those that are not there are passed over.
     ///
     /// # Errors
     /// As [`Self::each`].
-    pub fn each_from<E: From<DeadLetterError>>(
+    pub fn each_within<E: From<DeadLetterError>>(
         &self,
-        start: impl Fn(i32) -> Offset,
+        offsets: &BTreeMap<i32, Range<i64>>,
         mut on: impl FnMut(Dead<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let kafka = |error: KafkaError| E::from(DeadLetterError::Kafka(error));
         let mut list = TopicPartitionList::new();
-        for partition in self.ends.keys() {
-            let start = start(*partition);
-            if start != Offset::End {
+        for (partition, offsets) in offsets {
+            if !offsets.is_empty() {
+                let start = Offset::Offset(offsets.start);
                 let added = list.add_partition_offset(self.topic(), *partition, start);
                 added.map_err(kafka)?;
             }
@@ -182,12 +187,23 @@ impl<'c> DeadLetters<'c> {
         let past = Past::open(self.config).map_err(kafka)?;
         past.begin(&list).map_err(kafka)?;
         while let Some(message) = past.next().map_err(kafka)? {
-            // What comes while this is read has no end.
-            if message.offset() < self.ends[&message.partition()] {
+            let offsets = &offsets[&message.partition()];
+            // Deleted offsets make the client begin where the log does.
+            if offsets.contains(&message.offset()) {
                 on(dead(&message))?;
+            }
+            if message.offset() + 1 >= offsets.end {
+                past.leave(self.topic(), message.partition())
+                    .map_err(kafka)?;
             }
         }
         Ok(())
+    }
+
+    /// From a letter to the end of its partition.
+    pub fn behind(&self, letter: Position) -> BTreeMap<i32, Range<i64>> {
+        let end = self.ends.get(&letter.partition).copied().unwrap_or(0);
+        BTreeMap::from([(letter.partition, letter.offset..end)])
     }
 }
 
