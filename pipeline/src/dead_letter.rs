@@ -103,30 +103,25 @@ pub struct NoPosition(String);
 
 impl<'a> Entry<'a> {
     /// Reads a record by its headers.
-    pub fn read(
-        headers: Vec<Header<'a>>,
-        key: Option<&'a [u8]>,
-        payload: Option<&'a [u8]>,
-    ) -> Self {
-        if let Some(letter) = letter(headers.clone(), key, payload) {
+    pub fn read(headers: &[Header<'a>], key: Option<&'a [u8]>, payload: Option<&'a [u8]>) -> Self {
+        if let Some(letter) = letter(headers, key, payload) {
             return Entry::Letter(letter);
         }
-        receipt(&headers).map_or(Entry::Other, Entry::Receipt)
+        receipt(headers).map_or(Entry::Other, Entry::Receipt)
     }
 }
 
 fn letter<'a>(
-    mut headers: Vec<Header<'a>>,
+    headers: &[Header<'a>],
     key: Option<&'a [u8]>,
     payload: Option<&'a [u8]>,
 ) -> Option<Letter<'a>> {
-    let timestamp = match headers.last()? {
-        (TIMESTAMP, value) => Some(text(*value)?.parse().ok()?),
-        _ => None,
+    let (timestamp, rest) = match headers.split_last()? {
+        ((TIMESTAMP, value), rest) => (Some(text(*value)?.parse().ok()?), rest),
+        _ => (None, headers),
     };
-    headers.truncate(headers.len() - usize::from(timestamp.is_some()));
     // By their place and not by their names: the original may have had headers of these names.
-    let own = headers.split_off(headers.len().checked_sub(OURS.len())?);
+    let (headers, own) = rest.split_at_checked(rest.len().checked_sub(OURS.len())?)?;
     if !own.iter().map(|(name, _)| *name).eq(OURS) {
         return None;
     }
@@ -144,7 +139,7 @@ fn letter<'a>(
         reason: next()?,
         code: next()?,
         timestamp,
-        headers,
+        headers: headers.to_vec(),
         key,
         payload,
     })
@@ -287,7 +282,7 @@ mod tests {
 
     fn read<'a>(own: &[Header<'a>], more: &[Header<'a>]) -> Entry<'a> {
         let headers = [own, &LETTER, more].concat();
-        Entry::read(headers, Some(b"k"), Some(b"{"))
+        Entry::read(&headers, Some(b"k"), Some(b"{"))
     }
 
     #[test]
@@ -329,7 +324,7 @@ mod tests {
             let mut headers = LETTER.to_vec();
             headers[6].1 = Some(code.as_bytes());
             headers.extend(more);
-            match Entry::read(headers, key, None) {
+            match Entry::read(&headers, key, None) {
                 Entry::Letter(letter) => letter.is_reference(),
                 other => panic!("{other:?}"),
             }
@@ -348,7 +343,7 @@ mod tests {
                 (REDRIVEN, Some(offsets)),
             ]
         };
-        let Entry::Receipt(receipt) = Entry::read(headers(b"1-2,7"), None, Some(b"{}")) else {
+        let Entry::Receipt(receipt) = Entry::read(&headers(b"1-2,7"), None, Some(b"{}")) else {
             panic!("a receipt");
         };
         assert_eq!(
@@ -362,13 +357,13 @@ mod tests {
                 (RECEIPT_PIPELINE, Some(&b"plant"[..])),
                 (REDRIVEN, Some(wrong)),
             ];
-            assert_eq!(Entry::read(headers, None, None), Entry::Other, "{wrong:?}");
+            assert_eq!(Entry::read(&headers, None, None), Entry::Other, "{wrong:?}");
         }
-        assert_eq!(Entry::read(vec![], None, Some(b"{")), Entry::Other);
-        assert_eq!(Entry::read(LETTER[1..].to_vec(), None, None), Entry::Other);
+        assert_eq!(Entry::read(&[], None, Some(b"{")), Entry::Other);
+        assert_eq!(Entry::read(&LETTER[1..], None, None), Entry::Other);
         let mut swapped = LETTER.to_vec();
         swapped.swap(0, 1);
-        assert_eq!(Entry::read(swapped, None, None), Entry::Other);
+        assert_eq!(Entry::read(&swapped, None, None), Entry::Other);
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn dead<'m>(message: &'m BorrowedMessage<'_>) -> Dead<'m> {
             offset: message.offset(),
         },
         at: instant(message.timestamp().to_millis().unwrap_or(0)),
-        entry: Entry::read(headers(message), message.key(), message.payload()),
+        entry: Entry::read(&headers(message), message.key(), message.payload()),
     }
 }
 
