@@ -1,14 +1,18 @@
 //! `forewarn calibrate`: the threshold that raises no more alarms than an operator bears, from the past.
 
-use anyhow::{Context, Result, bail};
+mod write;
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail};
 use forewarn_models::{ScoreOrder, Task, Verdict};
 use forewarn_pipeline::alarms::AlarmSpec;
 use forewarn_pipeline::config::Watch;
 use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_pipeline::{Engine, Plan};
-use forewarn_training::calibrate::{Calibration, Scores, calibrate};
-use serde_json::json;
+use forewarn_training::calibrate::{Bearable, Calibration, Scores, calibrate};
+use serde_json::{Value, json};
 
 use crate::cli::CalibrateArgs;
 use crate::guard;
@@ -16,9 +20,12 @@ use crate::history::History;
 use crate::terminal::thousands;
 
 pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
+    if args.note.is_given() && !args.write {
+        bail!("--why and --by are for the history of a version: they go with --write");
+    }
     let mut config = args.history.load()?;
-    let from = instant(args.from.as_deref(), "--from")?.unwrap_or(i64::MIN);
-    let to = instant(args.to.as_deref(), "--to")?.unwrap_or(i64::MAX);
+    let from = args.from.map_or(i64::MIN, |from| from.0);
+    let to = args.to.map_or(i64::MAX, |to| to.0);
     let history = History::new(args.history.input.as_deref(), &mut config)?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let group = group(&plan, &args.model)?;
@@ -30,23 +37,38 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
     })?;
     let found = calibrate(&scores, &rule, args.max_alarms)?;
     let planned = &engine.plan().models[engine.plan().groups[group].members[0]];
-    let (name, version) = (&planned.model.name, planned.model.version);
-    if args.json {
-        println!("{:#}", as_json(&found, (name, version), &rule));
-    } else {
-        print(&found, (name, version), &rule);
+    let outcome = Outcome {
+        found,
+        model: &planned.model.name,
+        version: planned.model.version,
+        before: threshold(&planned.model.contract.task),
+        borne: args.max_alarms,
+        rule,
+    };
+    let output = args.reply.output;
+    if !args.write {
+        return output.print(&outcome.json(), || outcome.text());
     }
-    Ok(())
+    // What was found is told also when it can't be written.
+    if let Err(refusal) = outcome.can_be_written() {
+        output.print(&outcome.json(), || outcome.text())?;
+        return Err(refusal);
+    }
+    let added = outcome.write(config.models, &args.note, output)?;
+    let mut value = outcome.json();
+    value["written"] = added.json();
+    output.print(&value, || format!("{}{}", outcome.text(), added.text()))
 }
 
-fn instant(text: Option<&str>, option: &str) -> Result<Option<i64>> {
-    text.map(|text| {
-        let parsed = EventTimestamp::parse(text);
-        parsed
-            .map(|at| at.0)
-            .with_context(|| format!("{option} {text}: write it as 2026-01-31T00:00:00Z"))
-    })
-    .transpose()
+/// What was found, and for what.
+struct Outcome<'a> {
+    found: Calibration,
+    model: &'a str,
+    version: u32,
+    /// The threshold of that version.
+    before: f64,
+    borne: Bearable,
+    rule: AlarmSpec,
 }
 
 /// The place of the group whose model is to be calibrated.
@@ -110,45 +132,62 @@ fn collect(step: &Step<'_>, group: usize, stretch: std::ops::Range<i64>, scores:
     }
 }
 
-fn as_json(
-    found: &Calibration,
-    (model, version): (&str, u32),
-    rule: &AlarmSpec,
-) -> serde_json::Value {
-    json!({
-        "model": model,
-        "version": version,
-        "threshold": found.threshold,
-        "alarms": found.alarms,
-        "alarms_borne": found.borne,
-        "scores": found.scores,
-        "scores_above": found.above,
-        "assets": found.assets,
-        "asset_days": asset_days(found),
-        "rule": { "name": rule.name, "of": rule.of, "within": rule.within },
-        "past_too_short": found.is_short,
-    })
+impl Outcome<'_> {
+    fn json(&self) -> Value {
+        let (found, rule) = (&self.found, &self.rule);
+        let (first, last) = found.stretch;
+        json!({
+            "model": self.model,
+            "version": self.version,
+            "threshold": found.threshold,
+            "threshold_before": self.before,
+            "alarms": found.alarms,
+            "alarms_borne": found.borne,
+            "scores": found.scores,
+            "scores_above": found.above,
+            "first_score": EventTimestamp(first),
+            "last_score": EventTimestamp(last),
+            "assets": found.assets,
+            "asset_days": asset_days(found),
+            "rule": { "name": rule.name, "of": rule.of, "within": rule.within },
+            "past_too_short": found.is_short,
+        })
+    }
+
+    fn text(&self) -> String {
+        let (found, rule) = (&self.found, &self.rule);
+        let mut text = format!(
+            "{} version {}: threshold {}\n",
+            self.model, self.version, found.threshold
+        );
+        let _ = writeln!(
+            text,
+            "  over {} scores of {} assets in {:.1} asset-days it raises {} alarms ({:.1} are borne); {} scores are above it",
+            thousands(found.scores),
+            thousands(found.assets as u64),
+            asset_days(found),
+            found.alarms,
+            found.borne,
+            thousands(found.above),
+        );
+        let _ = writeln!(
+            text,
+            "  rule {}: {} of {} results beyond the limit",
+            rule.name, rule.of, rule.within
+        );
+        if found.is_short {
+            text += "  the past is too short to bear one alarm: this threshold raises none in it, which means little\n";
+        }
+        text
+    }
 }
 
-fn print(found: &Calibration, (model, version): (&str, u32), rule: &AlarmSpec) {
-    println!("{model} version {version}: threshold {}", found.threshold);
-    println!(
-        "  over {} scores of {} assets in {:.1} asset-days it raises {} alarms ({:.1} are borne); {} scores are above it",
-        thousands(found.scores),
-        thousands(found.assets as u64),
-        asset_days(found),
-        found.alarms,
-        found.borne,
-        thousands(found.above),
-    );
-    println!(
-        "  rule {}: {} of {} results beyond the limit",
-        rule.name, rule.of, rule.within
-    );
-    if found.is_short {
-        println!(
-            "  the past is too short to bear one alarm: this threshold raises none in it, which means little"
-        );
+/// The contract's threshold; [`group`] has let no other task pass.
+fn threshold(task: &Task) -> f64 {
+    match task {
+        Task::Anomaly { threshold, .. } => *threshold,
+        Task::Forecast(forecast) => forecast.threshold,
+        _ => f64::NAN,
     }
 }
 

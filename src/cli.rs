@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_training::calibrate::Bearable;
+
+use crate::model::{NoteArgs, ReplyArgs};
 
 /// Streaming ONNX inference for industrial digital twins: telemetry in from Kafka, anomalies and remaining
 /// useful life out.
@@ -49,11 +52,19 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// List, add, check, compare, promote and remove models
     Model(crate::model::ModelArgs),
+    /// List, show and redrive dead letters: messages that were no readings
+    Dlq(crate::dlq::DlqArgs),
     /// Look at the state that a pipeline has written down
     State(crate::state::StateArgs),
     /// Try a model: a request on standard input, the answer on standard output
     #[command(hide = true)]
     ProbeModel,
+}
+
+/// An instant as everybody writes it.
+pub(crate) fn instant(text: &str) -> Result<EventTimestamp, String> {
+    EventTimestamp::parse(text)
+        .map_err(|error| format!("{error}: write it as 2026-01-31T00:00:00Z"))
 }
 
 #[derive(Debug, Args)]
@@ -111,14 +122,18 @@ pub(crate) struct CalibrateArgs {
     #[arg(long, value_name = "N/asset/PERIOD")]
     pub max_alarms: Bearable,
     /// Count scores from this event time on, such as 2026-01-31T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub from: Option<EventTimestamp>,
     /// Count scores before this event time
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-    /// The result as JSON
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub to: Option<EventTimestamp>,
+    /// Add a version of the model with the threshold that was found; nothing is promoted by it
     #[arg(long)]
-    pub json: bool,
+    pub write: bool,
+    #[command(flatten)]
+    pub note: NoteArgs,
+    #[command(flatten)]
+    pub reply: ReplyArgs,
 }
 
 #[derive(Debug, Args)]

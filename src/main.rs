@@ -4,6 +4,7 @@ mod calibrate;
 mod check;
 mod cli;
 mod demo;
+mod dlq;
 mod feed;
 mod files;
 mod guard;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Model(args) => model::run(&args),
+        Command::Dlq(args) => dlq::run(&args),
         Command::State(args) => state::run(&args),
         Command::ProbeModel => guard::probe_model(),
     };

@@ -434,3 +434,60 @@ fn a_missing_word_is_a_matter_of_usage() {
         );
     }
 }
+
+/// A shell's quotes around a word.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// On a terminal, here util-linux's `script`, what the file leaves open is asked for.
+#[test]
+fn on_a_terminal_the_contract_is_asked_for() {
+    if !std::process::Command::new("script")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| text(&output.stdout).contains("util-linux"))
+    {
+        println!("skipped: no `script` of util-linux");
+        return;
+    }
+    let plant = Plant::new();
+    let (file, repository) = (bare(&plant), plant.path("models"));
+    let binary = env!("CARGO_BIN_EXE_forewarn");
+    let words = [
+        binary,
+        "model",
+        "add",
+        &file,
+        "--repository",
+        repository.to_str().unwrap(),
+    ];
+    let command: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    let mut child = std::process::Command::new("script")
+        .args(["-qec", &command.join(" "), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Task, names (one too few at first), residual, threshold.
+    let answers = "anomaly\na\na, b\n\n2.5\n";
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, answers.as_bytes()).unwrap();
+    // Its end is that of the terminal: a question too many does not wait for ever.
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let told = text(&output.stdout).replace('\r', "");
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for words in [
+        "What does it tell?",
+        "that can't be taken: 2 names are wanted, and these are 1: a",
+        "The contract:\n\n",
+        "threshold = 2.5\n",
+        "pump 1 is added",
+    ] {
+        assert!(told.contains(words), "no \"{words}\" in {told}");
+    }
+    let shown = plant.json(&["show", "pump"]);
+    assert_eq!(shown["contract"]["features"], "[\"a\",\"b\"]");
+    assert_eq!(shown["contract"]["threshold"], "2.5");
+}

@@ -19,6 +19,7 @@
 //! | [`sequence`], [`state`] | the last L feature rows per asset; the state of a partition |
 //! | [`plan`], [`engine`] | views bound to models; the step from messages to verdicts |
 //! | [`prediction`], [`publish`] | the published forms and their headers |
+//! | [`dead_letter`] | dead letters read back, and receipts of those that were sent again |
 //! | [`kafka`] | the rim: consumer, producer, transactions, workers |
 //! | [`swap`] | new versions of models while the service runs |
 //! | [`service`], [`metrics`] | threads and shutdown; counters |
@@ -31,6 +32,7 @@ pub mod clocks;
 mod columns;
 pub mod conditions;
 pub mod config;
+pub mod dead_letter;
 pub mod decode;
 pub mod engine;
 pub mod feature;

@@ -8,6 +8,7 @@ use forewarn_models::{Task, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::alarms::{AlarmEvent, AlarmRecord};
+use crate::dead_letter;
 use crate::engine::{Late, Scored, Step};
 use crate::marks::{Mark, MarkRecord};
 use crate::message::MessageIndex;
@@ -286,6 +287,7 @@ impl Encoder {
         })
     }
 
+    /// `dead_letter.rs` reads these headers back, in this order.
     fn dead_letter<P: Publisher>(
         &self,
         refused: &Refused,
@@ -295,16 +297,13 @@ impl Encoder {
             message: refused.message,
             why: SetAside::Refused(refused.refusal.code()),
             headers: &[
-                ("__connect.errors.topic", &self.topic),
-                ("__connect.errors.partition", &refused.partition.to_string()),
-                ("__connect.errors.offset", &refused.offset.to_string()),
-                ("__connect.errors.connector.name", &self.pipeline),
-                ("__connect.errors.stage", refused.refusal.stage()),
-                (
-                    "__connect.errors.exception.message",
-                    &refused.refusal.to_string(),
-                ),
-                ("forewarn.code", refused.refusal.code()),
+                (dead_letter::TOPIC, &self.topic),
+                (dead_letter::PARTITION, &refused.partition.to_string()),
+                (dead_letter::OFFSET, &refused.offset.to_string()),
+                (dead_letter::PIPELINE, &self.pipeline),
+                (dead_letter::STAGE, refused.refusal.stage()),
+                (dead_letter::REASON, &refused.refusal.to_string()),
+                (dead_letter::CODE, refused.refusal.code()),
             ],
         })
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use forewarn_models::admission::Admitted;
-use forewarn_models::{Loader, ModelFiles, Repository};
+use forewarn_models::{Loader, ModelFiles};
 use forewarn_pipeline::config::{Models, Problems};
 use forewarn_pipeline::{Config, Plan};
 use serde_json::json;
@@ -64,10 +64,7 @@ fn place(args: &CheckArgs) -> Result<Place> {
     };
     if place.repository.is_none() && place.config.is_none() {
         let models = Models::serving_none(PathBuf::new());
-        return Ok(Place {
-            repository: Repository::new(&models.repository),
-            models,
-        });
+        return Ok(Place::new(models));
     }
     place.open()
 }

@@ -15,6 +15,7 @@ use forewarn_models::repository::{Note, RepositoryError};
 use forewarn_models::{ModelFiles, Repository};
 
 mod add;
+mod added;
 mod check;
 mod compare;
 mod list;
@@ -26,9 +27,11 @@ mod rollback;
 mod score;
 mod show;
 
+pub(crate) use add::source::Source;
+pub(crate) use added::{Added, add as add_staged};
+pub(crate) use place::Place;
 use place::PlaceArgs;
-pub(crate) use reply::Output;
-use reply::ReplyArgs;
+pub(crate) use reply::{Output, ReplyArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
@@ -85,7 +88,7 @@ struct ChangeArgs {
 
 /// Who does something, and why; for the history.
 #[derive(Debug, Args)]
-struct NoteArgs {
+pub(crate) struct NoteArgs {
     /// Why, for the history
     #[arg(long, value_name = "TEXT", default_value = "")]
     why: String,
@@ -95,7 +98,12 @@ struct NoteArgs {
 }
 
 impl NoteArgs {
-    fn note(&self) -> Note {
+    /// Was any of it given?
+    pub(crate) fn is_given(&self) -> bool {
+        self.by.is_some() || !self.why.is_empty()
+    }
+
+    pub(crate) fn note(&self) -> Note {
         let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
         let by = self.by.clone().or_else(|| user().ok());
         Note::new(

@@ -19,7 +19,7 @@ pub(super) struct PlaceArgs {
 }
 
 /// What `[models]` would say.
-pub(super) struct Place {
+pub(crate) struct Place {
     pub models: Models,
     pub repository: Repository,
 }
@@ -33,14 +33,18 @@ impl PlaceArgs {
         if let Some(repository) = &self.repository {
             models.repository.clone_from(repository);
         }
-        Ok(Place {
-            repository: Repository::new(&models.repository),
-            models,
-        })
+        Ok(Place::new(models))
     }
 }
 
 impl Place {
+    pub fn new(models: Models) -> Self {
+        Place {
+            repository: Repository::new(&models.repository),
+            models,
+        }
+    }
+
     pub fn runtime(&self) -> Result<Runtime> {
         Ok(Runtime::load(self.models.runtime.as_deref())?)
     }

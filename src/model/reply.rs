@@ -13,7 +13,7 @@ pub(crate) enum Output {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ReplyArgs {
+pub(crate) struct ReplyArgs {
     /// The result as text for people or JSON for programs
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,
@@ -30,7 +30,7 @@ impl Output {
     }
 
     /// Tells of a refusal; the error makes the command fail.
-    pub(super) fn refuse(self, what: &str, refusal: &Refusal) -> anyhow::Error {
+    pub(crate) fn refuse(self, what: &str, refusal: &Refusal) -> anyhow::Error {
         let problems = refusal.problems();
         if self == Output::Json {
             let value = json!({ "admitted": false, "code": refusal.code(), "problems": problems });

@@ -226,6 +226,8 @@ pub fn fixture_models(models: &[&str]) -> String {
 pub struct Record {
     pub partition: i32,
     pub offset: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: Option<i64>,
     pub key: Option<Vec<u8>>,
     pub payload: Option<Vec<u8>>,
     pub headers: BTreeMap<String, String>,
@@ -247,6 +249,7 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
     Record {
         partition: message.partition(),
         offset: message.offset(),
+        timestamp: message.timestamp().to_millis(),
         key: message.key().map(<[u8]>::to_vec),
         payload: message.payload().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),

@@ -11,6 +11,7 @@
 //! Not here: going through the past (the `forewarn calibrate` command, with the pipeline's engine).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -52,6 +53,14 @@ impl Scores {
         });
         spans.sum()
     }
+
+    /// Event time of the first and of the last score, in microseconds; 0 and 0 without scores.
+    pub fn stretch(&self) -> (i64, i64) {
+        let each = self.assets.values();
+        let first = each.clone().map(|scores| scores[0].0).min();
+        let last = each.map(|scores| scores[scores.len() - 1].0).max();
+        (first.unwrap_or(0), last.unwrap_or(0))
+    }
 }
 
 /// Alarms that are borne: `1/asset/week`, or `5/day` for the whole fleet.
@@ -60,6 +69,27 @@ pub struct Bearable {
     pub alarms: f64,
     pub per_asset: bool,
     pub every: Duration,
+}
+
+const HOUR: u64 = 3_600;
+/// Units of time that alarms are borne in, with their seconds. A year is that of the Julian calendar.
+const UNITS: [(&str, u64); 4] = [
+    ("hour", HOUR),
+    ("day", 24 * HOUR),
+    ("week", 7 * 24 * HOUR),
+    ("year", 8_766 * HOUR),
+];
+
+impl fmt::Display for Bearable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.every.as_secs();
+        let unit = UNITS.iter().find(|(_, length)| *length == seconds);
+        let asset = if self.per_asset { "asset/" } else { "" };
+        match unit {
+            Some((unit, _)) => write!(f, "{}/{asset}{unit}", self.alarms),
+            None => write!(f, "{}/{asset}{seconds}s", self.alarms),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,14 +109,8 @@ impl FromStr for Bearable {
             Some(_) => return Err(wrong()),
             None => (false, rest),
         };
-        const HOUR: u64 = 3_600;
-        let seconds = match unit {
-            "hour" => HOUR,
-            "day" => 24 * HOUR,
-            "week" => 7 * 24 * HOUR,
-            "year" => 8_766 * HOUR,
-            _ => return Err(wrong()),
-        };
+        let unit = UNITS.iter().find(|(name, _)| *name == unit);
+        let (_, seconds) = *unit.ok_or_else(wrong)?;
         let alarms: f64 = alarms.parse().map_err(|_| wrong())?;
         if !(alarms.is_finite() && alarms >= 0.0) {
             return Err(wrong());
@@ -124,6 +148,8 @@ pub struct Calibration {
     pub scores: u64,
     pub assets: usize,
     pub watched: Duration,
+    /// Event time of the first and of the last score, in microseconds.
+    pub stretch: (i64, i64),
     /// The past is too short to bear one alarm.
     pub is_short: bool,
 }
@@ -197,6 +223,7 @@ pub fn calibrate(
         scores: sorted.len() as u64,
         assets: scores.assets(),
         watched: scores.watched(),
+        stretch: scores.stretch(),
         is_short: borne < 1.0,
     })
 }
@@ -281,6 +308,9 @@ mod tests {
         assert_eq!(week.within(&past), 8.0);
         let day: Bearable = "0.5/day".parse().unwrap();
         assert_eq!(day.within(&past), 7.0);
+        for text in ["1/asset/week", "0.5/day", "12/asset/year", "0/hour"] {
+            assert_eq!(text.parse::<Bearable>().unwrap().to_string(), text);
+        }
         for wrong in ["1", "1/week/asset", "x/day", "-1/day", "1/asset/moon"] {
             assert!(wrong.parse::<Bearable>().is_err(), "{wrong}");
         }
@@ -301,6 +331,7 @@ mod tests {
         // 33 spikes, four of them are borne.
         assert_eq!((found.threshold, found.alarms, found.borne), (29.0, 4, 4.0));
         assert_eq!((found.above, found.scores, found.assets), (4, 673, 1));
+        assert_eq!(found.stretch, (0, 4 * 7 * 24 * 3_600_000_000));
         assert!(!found.is_short);
         // Lone spikes are no alarm where two of three must be beyond: none of them limits the threshold.
         let two = calibrate(&past, &rule(2, 3), "1/asset/week".parse().unwrap()).unwrap();

@@ -12,17 +12,22 @@
 //! that was written down. `past.rs` reads a
 //! log up to its present end, for these and for `replay.rs`.
 //!
+//! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again.
+//!
 //! Invariants:
 //! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
 //! - every client configuration comes from [`client::config`].
 
 pub mod client;
+pub mod dead_letters;
 pub mod deliveries;
 mod idle;
 mod notices;
 mod past;
+mod produce;
 mod progress;
 pub mod reader;
+pub mod redrive;
 pub mod replay;
 mod sink;
 pub mod snapshots;

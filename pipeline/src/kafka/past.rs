@@ -69,6 +69,16 @@ impl Past {
         }
     }
 
+    /// Reads no more of a partition before its end.
+    pub fn leave(&self, topic: &str, partition: i32) -> KafkaResult<()> {
+        if self.left.borrow_mut().remove(&partition) {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(topic, partition);
+            self.consumer.pause(&list)?;
+        }
+        Ok(())
+    }
+
     /// The next record; `None` when all partitions have been read to their end. Records that come to a
     /// partition behind its end while others are read are given too.
     pub fn next(&self) -> KafkaResult<Option<BorrowedMessage<'_>>> {

@@ -9,7 +9,7 @@
 //! acknowledged. One failed record fails the commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata};
@@ -18,16 +18,13 @@ use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::client;
-use super::deliveries::{Deliveries, Failed};
+use super::deliveries::Deliveries;
+use super::produce::{ANSWER, again_while_retriable, send, wait_until_acknowledged};
 use crate::alarms::AlarmEvent;
 use crate::config::{Config, Guarantee};
+use crate::dead_letter;
 use crate::engine::Disposition;
 use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
-
-/// How long brokers may take for one step of a transaction.
-const ANSWER: Duration = Duration::from_secs(30);
-/// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
-const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -81,7 +78,7 @@ pub fn kafka_disposition(error: &KafkaError) -> Disposition {
     }
 }
 
-fn fenced(code: RDKafkaErrorCode) -> bool {
+pub(super) fn fenced(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::Fenced
@@ -181,7 +178,7 @@ impl Sink {
         consumer: &impl Consumer<C>,
     ) -> Result<(), SinkError> {
         self.begin().map_err(SinkError::Commit)?;
-        self.wait_until_acknowledged()?;
+        wait_until_acknowledged(&self.producer)?;
         match self.guarantee {
             Guarantee::AtLeastOnce if offsets.count() == 0 => Ok(()),
             Guarantee::AtLeastOnce => consumer
@@ -215,26 +212,6 @@ impl Sink {
         again_while_retriable(|| self.producer.commit_transaction(ANSWER))
     }
 
-    fn wait_until_acknowledged(&self) -> Result<(), SinkError> {
-        let deadline = Instant::now() + ANSWER;
-        while self.producer.in_flight_count() > 0 {
-            if Instant::now() > deadline {
-                return Err(SinkError::Unacknowledged);
-            }
-            // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
-            // the core from the broker that is waited for.
-            self.producer.poll(Duration::ZERO);
-            std::thread::sleep(IN_FLIGHT_PAUSE);
-        }
-        match self.producer.context().take_failed() {
-            Some(Failed { topic, reason, .. }) => Err(SinkError::Produce {
-                topic,
-                source: reason,
-            }),
-            None => Ok(()),
-        }
-    }
-
     /// Serves acknowledgements without waiting.
     pub fn poll(&self) {
         self.producer.poll(Duration::ZERO);
@@ -252,44 +229,13 @@ impl Sink {
         Ok(())
     }
 
-    fn send(&mut self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SinkError> {
+    fn send(&mut self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SinkError> {
         let topic = record.topic;
-        let failed = |source| SinkError::Produce {
+        self.begin().map_err(|source| SinkError::Produce {
             topic: topic.to_owned(),
             source,
-        };
-        self.begin().map_err(failed)?;
-        let deadline = Instant::now() + ANSWER;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                // The queue is bounded: the worker waits, and so reads no more.
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if Instant::now() < deadline =>
-                {
-                    record = back;
-                    self.producer.poll(Duration::from_millis(5));
-                }
-                Err((source, _)) => return Err(failed(source)),
-            }
-        }
-    }
-}
-
-/// librdkafka asks for the same call again when a step was interrupted half-way.
-fn again_while_retriable(
-    mut step: impl FnMut() -> Result<(), KafkaError>,
-) -> Result<(), KafkaError> {
-    let deadline = Instant::now() + ANSWER;
-    loop {
-        match step() {
-            Err(KafkaError::Transaction(error))
-                if error.is_retriable() && Instant::now() < deadline =>
-            {
-                tracing::warn!(%error, "transaction step is tried again");
-            }
-            done => return done,
-        }
+        })?;
+        send(&self.producer, record)
     }
 }
 
@@ -372,7 +318,16 @@ impl Publisher for BatchPublisher<'_, '_> {
             .and_then(|original| original.headers())
             .map(rdkafka::message::BorrowedHeaders::detach)
             .unwrap_or_default();
-        let mut letter = BaseRecord::to(topic).headers(with_headers(headers, record.headers));
+        let mut headers = with_headers(headers, record.headers);
+        // A letter's own timestamp tells when it was written.
+        let timestamp = original.and_then(|original| original.timestamp().to_millis());
+        if let (SetAside::Refused(_), Some(timestamp)) = (record.why, timestamp) {
+            headers = headers.insert(Header {
+                key: dead_letter::TIMESTAMP,
+                value: Some(&timestamp.to_string()),
+            });
+        }
+        let mut letter = BaseRecord::to(topic).headers(headers);
         // No key and an empty key are different things, and stay so.
         letter.key = original.and_then(|original| original.key());
         letter.payload = original.and_then(|original| original.payload());

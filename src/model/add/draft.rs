@@ -1,36 +1,32 @@
 //! A contract in the making: what is given, what the graph suggests, and what has to be asked.
 //!
-//! Pure but for writing the result; `ask.rs` asks on a terminal.
+//! Pure but for writing the result; `questions.rs` has the questions, `ask.rs` asks them on a terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use forewarn_models::Contract;
 use forewarn_models::admission::{Bundle, Outline, Port, sha256};
+use forewarn_models::contract::keys_from_toml;
+
+use super::question::{About, NOTHING, Question};
 
 /// Beginning of the names of table `[external-data]`, as the contract flattens it.
 const EXTERNAL: &str = "external-data";
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Draft {
     table: toml::Table,
     /// Keys that the graph's own metadata gives.
     known: BTreeMap<String, String>,
     outline: Outline,
-}
-
-/// A key that is missing.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Question {
-    pub key: &'static str,
-    pub text: String,
-    /// One of these, if there are any.
-    pub choices: Vec<String>,
-    pub default: Option<String>,
-    /// What it looks like, where there is no default.
-    pub example: &'static str,
+    /// Answers that are no key: the form of the task, what an input is for.
+    decided: BTreeMap<String, String>,
+    /// Keys that may be left out, and were.
+    left: BTreeSet<String>,
 }
 
 /// A value as TOML writes it; what is no TOML is a text.
@@ -43,18 +39,6 @@ pub(super) fn value_of(text: &str) -> toml::Value {
 impl Draft {
     pub fn merge(&mut self, keys: toml::Table) {
         self.table.extend(keys);
-    }
-
-    pub fn set(&mut self, key: &str, answer: &str) {
-        // Names of features may be written as a list of words.
-        let value = match value_of(answer) {
-            toml::Value::String(text) if key == "features" => {
-                let names = text.split([',', ' ']).filter(|name| !name.is_empty());
-                names.map(ToOwned::to_owned).collect::<Vec<String>>().into()
-            }
-            value => value,
-        };
-        self.table.insert(key.to_owned(), value);
     }
 
     /// Lists files that lie beside the graph as its weights, with their hashes, unless a contract does.
@@ -83,164 +67,167 @@ impl Draft {
         Ok(())
     }
 
-    fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key) || self.known.contains_key(key) || self.has_below(key)
+    /// What the file says of its inputs and outputs.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
     }
 
-    /// A key of `key.*`, in the file or written as a table.
-    fn has_below(&self, key: &str) -> bool {
+    /// All keys of the contract so far: those of the file, then those that were given, which win.
+    pub fn keys(&self) -> BTreeMap<String, String> {
+        let given = toml::to_string(&self.table).unwrap_or_default();
+        let mut keys = self.known.clone();
+        keys.extend(keys_from_toml(&given).unwrap_or_default());
+        // An empty text takes a key away.
+        keys.retain(|_, value| !value.trim().is_empty());
+        keys
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.keys().contains_key(key)
+    }
+
+    /// Is there a key of `key.*`?
+    pub fn has_below(&self, key: &str) -> bool {
         let prefix = format!("{key}.");
-        let below = |name: &String| name.starts_with(&prefix);
-        self.known.keys().any(below) || self.table.keys().any(below)
+        self.keys().keys().any(|name| name.starts_with(&prefix))
     }
 
-    fn task(&self) -> Option<String> {
-        let given = self.table.get("task").and_then(toml::Value::as_str);
-        given
-            .map(ToOwned::to_owned)
-            .or_else(|| self.known.get("task").cloned())
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.keys().get(key).map(|text| text.trim().to_owned())
     }
 
-    /// The first key that is missing. What depends on it comes later; for tasks that are not asked for here,
-    /// the contract's own check says what is missing.
-    pub fn question(&self) -> Option<Question> {
-        self.about_task()
-            .or_else(|| self.about_input())
-            .or_else(|| match self.task().as_deref() {
-                Some("anomaly") => self.about_anomaly(),
-                Some("rul") => self.about_rul(),
-                _ => None,
-            })
-    }
-
-    fn about_task(&self) -> Option<Question> {
-        if self.has("task") {
-            return None;
-        }
-        // A reconstruction is as wide as its input; a remaining life is one number.
-        let (input, output) = (self.outline.inputs.first(), self.outline.outputs.first());
-        let width = |port: Option<&Port>| port.and_then(|port| port.shape.last().copied());
-        let wide = width(input) == width(output);
-        Some(Question {
-            key: "task",
-            text: "What does it tell: anomaly, or rul (remaining useful life)?".into(),
-            choices: vec!["anomaly".into(), "rul".into()],
-            default: Some(if wide { "anomaly" } else { "rul" }.into()),
-            example: "",
-        })
-    }
-
-    fn about_input(&self) -> Option<Question> {
-        let inputs = &self.outline.inputs;
-        if !self.has("input") && !self.has("state") && inputs.len() > 1 {
-            let names = names(inputs);
-            return Some(Question {
-                key: "input",
-                text: format!("Which input takes the features: {}?", names.join(", ")),
-                default: names.first().cloned(),
-                choices: names,
-                example: "",
-            });
-        }
-        let input = inputs.first()?;
-        if !self.has("features") && !self.has_below("input") {
-            let width = input.shape.last().copied().flatten();
-            let count = width.map_or_else(|| "the".to_owned(), |width| format!("the {width}"));
-            return Some(Question {
-                key: "features",
-                text: format!(
-                    "Names of {count} features of {input}, in their order, with commas between"
-                ),
-                choices: Vec::new(),
-                default: None,
-                example: "[\"first\", \"second\"]",
-            });
-        }
-        if !self.has("sequence-length") && !self.has("state") && input.shape.len() == 3 {
-            return Some(Question {
-                key: "sequence-length",
-                text: format!("How many rows of an asset are one input of {input}?"),
-                choices: Vec::new(),
-                default: input.shape[1].map(|length| length.to_string()),
-                example: "30",
-            });
-        }
-        None
-    }
-
-    fn output(&self, key: &'static str, what: &str) -> Question {
-        let names = names(&self.outline.outputs);
-        Question {
-            key,
-            text: format!("Which output holds {what}: {}?", names.join(", ")),
-            default: names.first().cloned(),
-            choices: names,
-            example: "",
-        }
-    }
-
-    fn about_anomaly(&self) -> Option<Question> {
-        if !self.has("output") {
-            return Some(self.output(
-                "output.residual",
-                "the residual, (x - reconstruction) / scale",
-            ));
-        }
-        (!self.has("threshold")).then(|| Question {
-            key: "threshold",
-            text: "Above which score is a row anomalous?".into(),
-            choices: Vec::new(),
-            default: None,
-            example: "1.0",
-        })
-    }
-
-    fn about_rul(&self) -> Option<Question> {
-        if !self.has("output") {
-            return Some(self.output("output.rul", "the remaining useful life"));
-        }
-        let number = |key, text: &str, example| Question {
-            key,
-            text: text.into(),
-            choices: Vec::new(),
-            default: None,
-            example,
+    /// A list of names or numbers; empty when it is not there.
+    pub fn names(&self, key: &str) -> Vec<String> {
+        let text = self.text(key).unwrap_or_default();
+        let items: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap_or_default();
+        let name = |item: &serde_json::Value| {
+            item.as_str()
+                .map_or_else(|| item.to_string(), ToOwned::to_owned)
         };
-        if !self.has("unit") {
-            return Some(number(
-                "unit",
-                "Its unit, such as hours or cycles",
-                "\"hours\"",
-            ));
+        items.iter().map(name).collect()
+    }
+
+    /// All features, whichever input takes them.
+    pub fn features(&self) -> Vec<String> {
+        let mut features = self.names("features");
+        if features.is_empty() {
+            let inputs = self.outline.inputs.iter();
+            let fed = inputs.flat_map(|input| self.names(&format!("input.{}", input.name)));
+            for name in fed {
+                if !features.contains(&name) {
+                    features.push(name);
+                }
+            }
         }
-        let text = "The largest value that it was trained to give";
-        (!self.has("rul-cap")).then(|| number("rul-cap", text, "125.0"))
+        features
+    }
+
+    /// Outputs that are no new state.
+    pub fn outputs(&self) -> impl Iterator<Item = &Port> {
+        let keys = self.keys();
+        let states = keys
+            .into_iter()
+            .filter(|(key, _)| key.starts_with("state."));
+        let states: Vec<String> = states.map(|(_, output)| output).collect();
+        let outputs = self.outline.outputs.iter();
+        outputs.filter(move |output| !states.contains(&output.name))
+    }
+
+    /// The output that a key names.
+    pub fn named(&self, key: &str) -> Option<&Port> {
+        let name = self.text(key)?;
+        self.outline.outputs.iter().find(|port| port.name == name)
+    }
+
+    pub fn decided(&self, what: &str) -> Option<&str> {
+        self.decided.get(what).map(String::as_str)
+    }
+
+    /// Was it left out?
+    pub fn is_left(&self, key: &str) -> bool {
+        self.left.contains(key)
+    }
+
+    /// Takes an answer, an empty one for the default.
+    ///
+    /// # Errors
+    /// What is wrong with it, also by the contract's own check of that key.
+    pub fn answer(&mut self, question: &Question, answer: &str) -> Result<(), String> {
+        let value = question.read(answer)?;
+        let mut with = self.clone();
+        with.take(&question.about, value);
+        let inputs = self.outline.inputs.iter();
+        let inputs: Vec<String> = inputs.map(|input| input.name.clone()).collect();
+        let prefix = format!("forewarn.{} ", question.about.key());
+        let problems = Contract::from_keys(&with.keys(), &inputs).err();
+        let own = problems.into_iter().flatten().find_map(|problem| {
+            let told = problem.strip_prefix(&prefix)?;
+            // What gives it a meaning is asked for next.
+            if told.starts_with("has no meaning without") {
+                return None;
+            }
+            Some(format!("{} {told}", question.about.key()))
+        });
+        match own {
+            Some(problem) => Err(problem),
+            None => {
+                *self = with;
+                Ok(())
+            }
+        }
+    }
+
+    fn take(&mut self, about: &About, value: toml::Value) {
+        match about {
+            About::Decision(what) => {
+                let value = value.as_str().unwrap_or_default();
+                self.decided.insert(what.clone(), value.to_owned());
+            }
+            About::Optional(key) if value.as_str() == Some(NOTHING) => {
+                self.left.insert(key.clone());
+            }
+            About::Key(key) | About::Optional(key) => {
+                self.table.insert(key.clone(), value);
+            }
+        }
+    }
+
+    /// The contract as it is now: what is written beside the graph, and what the graph says itself.
+    pub fn shown(&self) -> String {
+        let mut shown = toml::to_string(&self.table).unwrap_or_default();
+        let given = keys_from_toml(&shown).unwrap_or_default();
+        for (key, value) in &self.known {
+            if !given.contains_key(key) {
+                let _ = writeln!(shown, "# in the file: {key} = {value}");
+            }
+        }
+        shown
     }
 
     /// A `model.toml` to fill in: what is known, and what is missing with what the graph suggests.
     pub fn template(&self) -> String {
-        let mut filled = Draft {
-            table: self.table.clone(),
-            known: self.known.clone(),
-            outline: self.outline.clone(),
-        };
+        let mut filled = self.clone();
         let mut missing = String::new();
-        while let Some(question) = filled.question() {
-            let from_graph = question.default.as_deref();
-            let answer = from_graph.unwrap_or(question.example);
+        while let Some(question) = filled.question(false) {
+            let from_graph = question.only().or(question.default.as_deref());
+            let answer = from_graph.unwrap_or(&question.example);
+            // An example has to do until a person knows better.
+            let value = question.read(answer).unwrap_or_else(|_| value_of(answer));
             let _ = writeln!(missing, "# {}", question.text);
+            for choice in &question.choices {
+                let told = format!("#   {}  {}", choice.value, choice.hint);
+                let _ = writeln!(missing, "{}", told.trim_end());
+            }
             let what = if from_graph.is_some() {
                 "as the graph suggests"
             } else {
                 "an example: to be replaced"
             };
-            let _ = writeln!(
-                missing,
-                "{} = {}  # {what}",
-                quoted(question.key),
-                value_of(answer)
-            );
-            filled.set(question.key, answer);
+            let _ = match &question.about {
+                About::Decision(_) => writeln!(missing, "# {answer}, {what}"),
+                about => writeln!(missing, "{} = {value}  # {what}", quoted(about.key())),
+            };
+            filled.take(&question.about, value);
         }
         let given = toml::to_string(&self.table).unwrap_or_default();
         if given.contains("\n[") || given.starts_with('[') {
@@ -267,10 +254,6 @@ impl Draft {
     }
 }
 
-fn names(ports: &[Port]) -> Vec<String> {
-    ports.iter().map(|port| port.name.clone()).collect()
-}
-
 /// A dotted key is one key here, not a table in a table.
 fn quoted(key: &str) -> String {
     if key.contains('.') {
@@ -281,68 +264,102 @@ fn quoted(key: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn port(name: &str, shape: &[Option<u64>]) -> Port {
+    pub fn port(name: &str, element: u64, shape: &[Option<u64>]) -> Port {
         Port {
             name: name.into(),
-            element: 1,
+            element,
             shape: shape.into(),
         }
     }
 
-    fn draft(input: &[Option<u64>], output: &[Option<u64>]) -> Draft {
+    /// A draft for a graph with these inputs and outputs.
+    pub fn graph(inputs: Vec<Port>, outputs: Vec<Port>) -> Draft {
         Draft {
             outline: Outline {
-                inputs: vec![port("x", input)],
-                outputs: vec![port("y", output)],
+                inputs,
+                outputs,
                 ..Outline::default()
             },
             ..Draft::default()
         }
     }
 
+    fn draft(input: &[Option<u64>], output: &[Option<u64>]) -> Draft {
+        graph(vec![port("x", 1, input)], vec![port("y", 1, output)])
+    }
+
     #[test]
     fn the_graph_answers_what_it_can() {
         let mut draft = draft(&[None, Some(30), Some(2)], &[None, Some(1)]);
         let mut asked = Vec::new();
-        while let Some(question) = draft.question() {
+        while let Some(question) = draft.question(false) {
             let answer = question
                 .default
                 .clone()
-                .unwrap_or_else(|| question.example.into());
-            draft.set(question.key, &answer);
-            asked.push((question.key, question.default));
+                .unwrap_or_else(|| question.example.clone());
+            draft.answer(&question, &answer).unwrap();
+            asked.push((question.about.key().to_owned(), question.default));
         }
-        let some = |text: &str| Some(text.to_owned());
         let expected = [
-            ("task", some("rul")),
+            ("task", Some("rul")),
             ("features", None),
-            ("sequence-length", some("30")),
-            ("output.rul", some("y")),
+            ("sequence-length", Some("30")),
+            ("output.rul", Some("y")),
             ("unit", None),
             ("rul-cap", None),
         ];
+        let expected =
+            expected.map(|(key, default)| (key.to_owned(), default.map(ToOwned::to_owned)));
         assert_eq!(asked, expected);
     }
 
     #[test]
     fn a_template_is_toml_that_answers_every_question() {
+        let (two, one) = ([None, Some(2)], [None, Some(1)]);
+        let plain = draft(&two, &two);
+        let step = graph(
+            vec![port("x", 1, &two), port("h", 1, &[Some(1), None, Some(8)])],
+            vec![
+                port("y", 1, &one),
+                port("h_new", 1, &[Some(1), None, Some(8)]),
+            ],
+        );
+        let several = graph(
+            vec![port("a", 1, &one), port("b", 1, &two)],
+            vec![port("y", 1, &one)],
+        );
+        for (graph, tasks) in [
+            (plain, &TASKS[..]),
+            (step, &["rul", "custom"]),
+            (several, &TASKS),
+        ] {
+            for task in tasks {
+                let mut draft = graph.clone();
+                draft.merge(toml::Table::from_iter([("task".into(), (*task).into())]));
+                let template = draft.template();
+                draft.merge(template.parse().unwrap());
+                assert_eq!(draft.question(false), None, "{template}");
+            }
+        }
+    }
+
+    const TASKS: [&str; 5] = ["anomaly", "rul", "forecast", "classification", "custom"];
+
+    #[test]
+    fn a_template_says_what_the_graph_suggests() {
         let mut draft = draft(&[None, Some(2)], &[None, Some(2)]);
-        draft.set("features", "a, b");
+        draft.merge("features = [\"a\", \"b\"]".parse().unwrap());
         let template = draft.template();
-        assert!(
-            template.contains("task = \"anomaly\"  # as the graph suggests"),
-            "{template}"
-        );
-        assert!(
-            template.contains("# an example: to be replaced"),
-            "{template}"
-        );
-        draft.merge(template.parse().unwrap());
-        assert_eq!(draft.question(), None, "{template}");
-        assert_eq!(draft.table["features"].to_string(), "[\"a\", \"b\"]");
+        for words in [
+            "task = \"anomaly\"  # as the graph suggests",
+            "# residual, as the graph suggests",
+            "# an example: to be replaced",
+        ] {
+            assert!(template.contains(words), "{template}");
+        }
     }
 
     #[test]
@@ -350,12 +367,10 @@ mod tests {
         let mut draft = draft(&[None, Some(2)], &[None, Some(2)]);
         let given = "task = \"anomaly\"\nfeatures = [\"a\", \"b\"]\n[output]\nresidual = \"y\"\n";
         draft.merge(given.parse().unwrap());
-        assert_eq!(
-            draft.question().map(|question| question.key),
-            Some("threshold")
-        );
-        draft.set("threshold", "2.5");
-        assert_eq!(draft.question(), None);
+        let question = draft.question(false).unwrap();
+        assert_eq!(question.about.key(), "threshold");
+        draft.answer(&question, "2.5").unwrap();
+        assert_eq!(draft.question(false), None);
         assert_eq!(draft.table["threshold"], toml::Value::Float(2.5));
     }
 }

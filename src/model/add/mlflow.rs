@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 1 << 20;
 const PREFIX: &str = "forewarn.";
 
 #[derive(Debug, Deserialize)]
-pub(super) struct MlModel {
+pub(crate) struct MlModel {
     flavors: Flavors,
     signature: Option<Signature>,
     metadata: Option<BTreeMap<String, serde_json::Value>>,

@@ -16,15 +16,17 @@ use clap::Args;
 use forewarn_models::admission::{Admission, Bundle};
 use forewarn_models::repository::check_name;
 use forewarn_models::{ModelFiles, Refusal};
-use serde_json::json;
 
-use super::ChangeArgs;
+use super::{ChangeArgs, added};
 use crate::guard;
 
 mod ask;
 mod draft;
 mod mlflow;
-mod source;
+mod ports;
+mod question;
+mod questions;
+pub(super) mod source;
 
 use draft::Draft;
 use source::Source;
@@ -64,42 +66,25 @@ pub(super) fn run(args: &AddArgs) -> Result<()> {
     let staged = place.repository.stage()?;
     source.copy(staged.path())?;
     let files = ModelFiles::in_folder(&name, 0, staged.path());
-    let refuse = |refusal: Refusal| refused(args, staged.path(), refusal);
 
     let mut draft = draft(args, &source, staged.path())?;
     // The outline is needed to complete the contract, which admission then wants complete.
-    let bundle = inspect(&admission, &files, &mut draft).map_err(refuse)?;
+    let bundle = inspect(&admission, &files, &mut draft)
+        .map_err(|refusal| refused(args, staged.path(), refusal))?;
     complete(&mut draft, bundle)?;
     draft.write(&files.manifest)?;
-    let admitted = admission.admit(&place.runtime()?, &files).map_err(refuse)?;
-
-    let note = args.change.note.note();
-    let added = place
-        .repository
-        .add(&name, staged, &admitted.sha256, &note)?;
-    let serving = place.repository.resolve(&name, None)?.version;
-    let value = json!({
-        "name": name,
-        "version": added.version,
-        "sha256": admitted.sha256,
-        "serves": serving,
-        "warnings": admitted.report.warnings,
-        "rows_per_second": admitted.report.rows_per_second,
-    });
-    args.change.reply.output.print(&value, || {
-        let mut text = format!("{name} {} is added\n", added.version);
-        for warning in &admitted.report.warnings {
-            text += &format!("warning: {warning}\n");
-        }
-        if serving == added.version {
-            text + &format!("{name} {serving} serves, from the next start of a service")
-        } else {
-            text + &format!(
-                "{name} {serving} serves as before; to change that: forewarn model promote {name}@{}",
-                added.version
-            )
-        }
-    })
+    let folder = staged.path().to_owned();
+    let added = added::add(
+        (&place, &admission),
+        &name,
+        staged,
+        &args.change.note.note(),
+        |refusal| refused(args, &folder, refusal),
+    )?;
+    args.change
+        .reply
+        .output
+        .print(&added.json(), || added.text())
 }
 
 /// A refusal names the file that was given, not its copy.
@@ -147,11 +132,12 @@ fn inspect(
 
 fn complete(draft: &mut Draft, bundle: Bundle) -> Result<()> {
     draft.look_at(bundle)?;
-    if draft.question().is_none() {
+    if draft.question(false).is_none() {
         return Ok(());
     }
-    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        return ask::ask(draft);
+    let (input, output) = (std::io::stdin(), std::io::stderr());
+    if input.is_terminal() && output.is_terminal() {
+        return ask::ask(draft, &mut input.lock(), &mut output.lock());
     }
     println!("{}", draft.template());
     bail!(

@@ -1,0 +1,82 @@
+//! What every producer here does the same way: hand records over with patience, wait for their
+//! acknowledgements, and go through the steps of a transaction.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use super::deliveries::{Deliveries, Failed};
+use super::sink::SinkError;
+
+/// How long brokers may take for one step of a transaction.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
+/// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
+const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
+
+/// Hands a record over; while the queue is full, the caller waits.
+pub(super) fn send(
+    producer: &BaseProducer<Deliveries>,
+    mut record: BaseRecord<'_, [u8], [u8]>,
+) -> Result<(), SinkError> {
+    let topic = record.topic;
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            // The queue is bounded: the worker waits, and so reads no more.
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                if Instant::now() < deadline =>
+            {
+                record = back;
+                producer.poll(Duration::from_millis(5));
+            }
+            Err((source, _)) => {
+                return Err(SinkError::Produce {
+                    topic: topic.to_owned(),
+                    source,
+                });
+            }
+        }
+    }
+}
+
+/// Waits until everything that was sent has arrived; one record that did not is the error.
+pub(super) fn wait_until_acknowledged(
+    producer: &BaseProducer<Deliveries>,
+) -> Result<(), SinkError> {
+    let deadline = Instant::now() + ANSWER;
+    while producer.in_flight_count() > 0 {
+        if Instant::now() > deadline {
+            return Err(SinkError::Unacknowledged);
+        }
+        // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
+        // the core from the broker that is waited for.
+        producer.poll(Duration::ZERO);
+        std::thread::sleep(IN_FLIGHT_PAUSE);
+    }
+    match producer.context().take_failed() {
+        Some(Failed { topic, reason, .. }) => Err(SinkError::Produce {
+            topic,
+            source: reason,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// librdkafka asks for the same call again when a step was interrupted half-way.
+pub(super) fn again_while_retriable(
+    mut step: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        match step() {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && Instant::now() < deadline =>
+            {
+                tracing::warn!(%error, "transaction step is tried again");
+            }
+            done => return done,
+        }
+    }
+}
