@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `progress.rs`
-//! reads back where that was done. `past.rs` reads a log up to its present end, for that and for `replay.rs`.
+//! reads back where that was done. `killpoint.rs` names where a test may let the process die. `past.rs` reads a log up to its present end, for that and for `replay.rs`.
 //!
 //! Invariants:
 //! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
@@ -17,6 +17,7 @@
 pub mod client;
 pub mod deliveries;
 mod idle;
+pub mod killpoint;
 mod past;
 mod progress;
 pub mod reader;

@@ -19,6 +19,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::client;
 use super::deliveries::{Deliveries, Failed};
+use super::killpoint::KillPoint;
 use crate::alarms::AlarmEvent;
 use crate::config::{Config, Guarantee};
 use crate::engine::Disposition;
@@ -145,6 +146,7 @@ impl Sink {
         if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction {
             self.producer.begin_transaction()?;
             self.in_transaction = true;
+            KillPoint::AfterBegin.pass();
         }
         Ok(())
     }
@@ -162,6 +164,7 @@ impl Sink {
     ) -> Result<(), SinkError> {
         self.begin().map_err(SinkError::Commit)?;
         self.wait_until_acknowledged()?;
+        KillPoint::AfterProduce.pass();
         match self.guarantee {
             Guarantee::AtLeastOnce if offsets.count() == 0 => Ok(()),
             Guarantee::AtLeastOnce => consumer
@@ -187,12 +190,17 @@ impl Sink {
     ) -> Result<(), KafkaError> {
         // Without new offsets, what a quiet partition caused is committed alone.
         if offsets.count() > 0 {
+            KillPoint::BeforeSendOffsets.pass();
             again_while_retriable(|| {
                 self.producer
                     .send_offsets_to_transaction(offsets, group, ANSWER)
             })?;
+            KillPoint::AfterSendOffsets.pass();
         }
-        again_while_retriable(|| self.producer.commit_transaction(ANSWER))
+        KillPoint::BeforeCommit.pass();
+        again_while_retriable(|| self.producer.commit_transaction(ANSWER))?;
+        KillPoint::AfterCommit.pass();
+        Ok(())
     }
 
     fn wait_until_acknowledged(&self) -> Result<(), SinkError> {
