@@ -28,6 +28,6 @@ mod swapping;
 pub mod topics;
 mod worker;
 
-pub use sink::{Counts, SinkError};
+pub use sink::{Counts, OMITTED, SinkError};
 pub use swapping::Links;
 pub use worker::{Worker, WorkerError};

@@ -53,6 +53,14 @@ impl SinkError {
     }
 }
 
+impl SinkError {
+    /// The record is larger than `message.max.bytes` of the producer.
+    fn is_too_large(&self) -> bool {
+        let code = RDKafkaErrorCode::MessageSizeTooLarge;
+        matches!(self, SinkError::Produce { source, .. } if source.rdkafka_error_code() == Some(code))
+    }
+}
+
 /// A fatal client (fenced by another process, no permission) can't go on; the rest is tried again from the
 /// last committed state.
 pub fn kafka_disposition(error: &KafkaError) -> Disposition {
@@ -240,6 +248,21 @@ impl Sink {
         Ok(())
     }
 
+    /// Sets a message aside that can't be sent as it came: a reference to it.
+    fn send_without_value(
+        &mut self,
+        topic: &str,
+        original: &BorrowedMessage<'_>,
+        record: &SetAsideRecord<'_>,
+    ) -> Result<(), SinkError> {
+        let bytes = original.payload_len().to_string();
+        let headers = with_headers(OwnedHeaders::new(), record.headers);
+        let mut letter: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(topic).headers(with_headers(headers, &[(OMITTED, &bytes)]));
+        letter.key = original.key().filter(|key| key.len() <= LONGEST_KEY);
+        self.send(letter)
+    }
+
     fn send(&mut self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SinkError> {
         let topic = record.topic;
         let failed = |source| SinkError::Produce {
@@ -263,6 +286,12 @@ impl Sink {
         }
     }
 }
+
+/// In place of a value that is larger than the producer may send: how many bytes it has. The original is in the
+/// log, where the other headers say.
+pub const OMITTED: &str = "forewarn.omitted-bytes";
+/// A longer key is left out as well.
+const LONGEST_KEY: usize = 16 << 10;
 
 /// librdkafka asks for the same call again when a step was interrupted half-way.
 fn again_while_retriable(
@@ -364,7 +393,13 @@ impl Publisher for BatchPublisher<'_, '_> {
         // No key and an empty key are different things, and stay so.
         letter.key = original.and_then(|original| original.key());
         letter.payload = original.and_then(|original| original.payload());
-        self.sink.send(letter)
+        match (self.sink.send(letter), original) {
+            // Trying again would not make it smaller, and the pipeline would never get past it.
+            (Err(error), Some(original)) if error.is_too_large() => {
+                self.sink.send_without_value(topic, original, record)
+            }
+            (sent, _) => sent,
+        }
     }
 }
 
