@@ -1,12 +1,16 @@
 //! A throw-away Apache Kafka of a scenario's own, through `scripts/kafka.sh`.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::signals::{self, Signal};
+
+/// How long a killed process may take to be gone.
+const END: Duration = Duration::from_secs(20);
 
 /// The repository, where the script and the fixtures are.
 pub fn root() -> PathBuf {
@@ -53,16 +57,21 @@ impl Broker {
         script(&self.dir, &["down"])
     }
 
-    /// SIGKILL.
+    /// SIGKILL, and waits until its port is free.
     ///
     /// # Errors
-    /// When it does not run.
+    /// When it does not run, or does not end.
     pub fn kill(&self) -> Result<()> {
         let id = std::fs::read_to_string(self.dir.join("broker.pid"))?;
         ensure!(
             signals::send(id.trim().parse()?, Signal::Kill),
             "the broker did not run"
         );
+        let deadline = Instant::now() + END;
+        while TcpStream::connect(&self.address).is_ok() {
+            ensure!(Instant::now() < deadline, "the killed broker still listens");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         Ok(())
     }
 

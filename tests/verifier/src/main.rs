@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use forewarn_verifier::judge::Plant;
 use forewarn_verifier::report::{self, Report};
-use forewarn_verifier::run;
+use forewarn_verifier::run::{self, How};
 use forewarn_verifier::scenarios::{self, Extent, Scenario};
 
 /// Decides whether nothing is lost and nothing doubled, on a real Apache Kafka and under faults.
@@ -46,6 +46,9 @@ struct RunArgs {
     /// The service under test [default: `forewarn` beside this program]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Keep the folder of each scenario: logs of the workers and of the broker, models, configurations
+    #[arg(long)]
+    keep: bool,
     /// A table for people, or JSON for programs
     #[arg(long, value_enum, default_value = "text")]
     output: Form,
@@ -100,7 +103,14 @@ fn play(args: &RunArgs) -> Result<bool> {
     let seed = args.seed.unwrap_or_else(seed_of_the_time);
     let mut reports: Vec<Report> = Vec::new();
     for scenario in &scenarios {
-        let told = run::run(scenario, seed, extent, &binary, &args.plant);
+        let how = How {
+            seed,
+            extent,
+            binary: &binary,
+            plants: &args.plant,
+            keep: args.keep,
+        };
+        let told = run::run(scenario, &how);
         if args.output == Form::Text {
             told.iter().for_each(Report::print);
         }

@@ -1,7 +1,5 @@
 //! How scenarios came out, for people and for programs.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use crate::judge::{Finding, Judgement, Plant, Verdict};
@@ -10,7 +8,7 @@ use crate::stage::Recovery;
 use crate::workers::Lives;
 
 /// One scenario, judged once.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
     pub scenario: String,
     pub seed: u64,
@@ -23,9 +21,9 @@ pub struct Report {
     /// Why it shows nothing, or shows a defect that no judgement is about.
     pub problems: Vec<String>,
     pub notes: Vec<String>,
-    /// Seconds from the end of a fault to the first committed output of new input: the longest.
+    /// Seconds from the end of a fault until each partition had a committed output of new input: the longest.
     pub recovery_s: Option<f64>,
-    /// Seconds until the lag was under one second of load: the longest.
+    /// Seconds until the lag was under one second of load, too: the longest.
     pub caught_up_s: Option<f64>,
     pub faults: u64,
     /// Records read again to rebuild state.
@@ -40,32 +38,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// A scenario that could not be played to its end.
-    pub fn failed(scenario: &str, seed: u64, error: &anyhow::Error, took: Duration) -> Self {
+    /// Of a scenario that has not been judged: it is red.
+    pub fn new(scenario: &str, seed: u64) -> Self {
         Report {
             scenario: scenario.to_owned(),
             seed,
-            plant: None,
-            green: false,
-            red: Vec::new(),
-            problems: vec![format!("{error:#}")],
-            notes: Vec::new(),
-            recovery_s: None,
-            caught_up_s: None,
-            faults: 0,
-            replayed: 0,
-            went_back: 0,
-            started: 0,
-            peak_rss_mb: 0,
-            readings: 0,
-            poison: 0,
-            seconds: took.as_secs_f64(),
-            verdict: None,
+            ..Report::default()
         }
     }
 
     pub fn set(&mut self, recovery: Recovery, lives: Lives, sent: Sent) {
-        self.recovery_s = recovery.first_output.map(|time| time.as_secs_f64());
+        self.recovery_s = recovery.outputs.map(|time| time.as_secs_f64());
         self.caught_up_s = recovery.caught_up.map(|time| time.as_secs_f64());
         self.faults = recovery.faults;
         self.replayed = lives.replayed;

@@ -11,61 +11,58 @@ use crate::report::Report;
 use crate::scenarios::{Extent, Scenario};
 use crate::stage::Stage;
 
-/// Plays a scenario and judges it: once as it was, or once for each of `plants`.
-pub fn run(
-    scenario: &Scenario,
-    seed: u64,
-    extent: Extent,
-    binary: &Path,
-    plants: &[Plant],
-) -> Vec<Report> {
+/// How scenarios are played.
+#[derive(Debug, Clone, Copy)]
+pub struct How<'a> {
+    pub seed: u64,
+    pub extent: Extent,
+    /// The service.
+    pub binary: &'a Path,
+    /// Judged once for each of these defects; once as it was, if there is none.
+    pub plants: &'a [Plant],
+    /// The folder is not removed.
+    pub keep: bool,
+}
+
+/// Plays a scenario and judges it.
+pub fn run(scenario: &Scenario, how: &How<'_>) -> Vec<Report> {
     let begun = Instant::now();
-    match play(scenario, seed, extent, binary, plants) {
+    match play(scenario, how, begun) {
         Ok(reports) => reports,
-        Err(error) => vec![Report::failed(scenario.name, seed, &error, begun.elapsed())],
+        Err(error) => {
+            let mut report = Report::new(scenario.name, how.seed);
+            report.problems.push(format!("{error:#}"));
+            report.seconds = begun.elapsed().as_secs_f64();
+            vec![report]
+        }
     }
 }
 
-fn play(
-    scenario: &Scenario,
-    seed: u64,
-    extent: Extent,
-    binary: &Path,
-    plants: &[Plant],
-) -> Result<Vec<Report>> {
-    let begun = Instant::now();
+fn play(scenario: &Scenario, how: &How<'_>, begun: Instant) -> Result<Vec<Report>> {
     // Scenarios of one run make choices of their own.
     let name: Vec<u64> = scenario.name.bytes().map(u64::from).collect();
-    let mut stage = Stage::set(
-        scenario.name,
-        scenario.shape,
-        binary,
-        hash(seed, &name) >> 32,
-    )?;
-    (scenario.play)(&mut stage, extent)?;
+    let seed = hash(how.seed, &name) >> 32;
+    let mut stage = Stage::set(scenario.name, scenario.shape, (how.binary, how.keep), seed)?;
+    (scenario.play)(&mut stage, how.extent)?;
     let mut left = stage.leave(scenario.shape.drain)?;
-    let mut report = Report::failed(
-        scenario.name,
-        seed,
-        &anyhow::anyhow!("not judged"),
-        begun.elapsed(),
-    );
+    let mut report = Report::new(scenario.name, how.seed);
     report.problems = std::mem::take(&mut left.problems);
     report.notes = std::mem::take(&mut left.notes);
     report.set(left.recovery, left.lives, left.sent);
     let mut reports = Vec::new();
-    if plants.is_empty() {
+    if how.plants.is_empty() {
         report.judged(judge::judge(&left.config, &left.observed)?, None);
-        report.seconds = begun.elapsed().as_secs_f64();
         reports.push(report);
-        return Ok(reports);
+    } else {
+        for plant in how.plants {
+            let (mut observed, mut report) = (left.observed.clone(), report.clone());
+            plant.tamper(&mut observed)?;
+            report.judged(judge::judge(&left.config, &observed)?, Some(*plant));
+            reports.push(report);
+        }
     }
-    for plant in plants {
-        let (mut observed, mut report) = (left.observed.clone(), report.clone());
-        plant.tamper(&mut observed)?;
-        report.judged(judge::judge(&left.config, &observed)?, Some(*plant));
+    for report in &mut reports {
         report.seconds = begun.elapsed().as_secs_f64();
-        reports.push(report);
     }
     Ok(reports)
 }

@@ -7,6 +7,7 @@
 //!   workers ──▶ proxy ─────┘
 //! ```
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -68,11 +69,19 @@ impl Default for Shape {
 /// What faults did to the service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// From the end of a fault to the first committed output whose input came after it: the longest.
-    pub first_output: Option<Duration>,
-    /// Until the lag is under one second of load: the longest.
+    /// From the end of a fault until each partition had a committed output whose input came after it: the
+    /// longest.
+    pub outputs: Option<Duration>,
+    /// Until then the lag was under one second of load, too: the longest.
     pub caught_up: Option<Duration>,
     pub faults: u64,
+}
+
+/// The end of a fault, or of a process: when it was, and where the input ended then.
+#[derive(Debug)]
+pub struct FaultEnd {
+    at: Instant,
+    input: HashMap<i32, i64>,
 }
 
 /// The stage, in play.
@@ -120,14 +129,18 @@ pub struct Held {
 }
 
 impl Stage {
-    /// Sets everything up, and waits until outputs come.
+    /// Sets everything up, and waits until outputs come. Kept, the folder is there afterwards.
     ///
     /// # Errors
     /// When something can't be started.
-    pub fn set(name: &str, shape: Shape, binary: &Path, seed: u64) -> Result<Self> {
+    pub fn set(name: &str, shape: Shape, (binary, keep): (&Path, bool), seed: u64) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("forewarn-verifier-")
+            .disable_cleanup(keep)
             .tempdir()?;
+        if keep {
+            eprintln!("{name}: {}", dir.path().display());
+        }
         let proxy = Proxy::start(seed)?;
         let broker = Broker::start(&dir.path().join("kafka"), proxy.port())?;
         proxy.forward_to(broker.inner);
@@ -218,31 +231,42 @@ impl Stage {
         Ok(())
     }
 
-    /// Says that a fault has just ended, and waits until the service has recovered, or for `limit`.
+    /// A fault has just ended.
     ///
     /// # Errors
     /// When the broker does not say where the input ends.
-    pub fn recover(&mut self, limit: Duration) -> Result<()> {
-        let since = Instant::now();
-        let ends = self.watch.input_ends()?;
-        let one_second = self.rate;
-        let deadline = since + limit;
-        let (mut first, mut caught_up) = (None, None);
-        while Instant::now() < deadline && (first.is_none() || caught_up.is_none()) {
+    pub fn fault_ends(&self) -> Result<FaultEnd> {
+        let at = Instant::now();
+        let input = self.watch.input_ends()?;
+        Ok(FaultEnd { at, input })
+    }
+
+    /// Waits until the service has recovered from a fault, at most for `limit` from its end.
+    ///
+    /// # Errors
+    /// When a worker can't be started again.
+    pub fn recover(&mut self, fault: &FaultEnd, limit: Duration) -> Result<()> {
+        let deadline = fault.at + limit;
+        let (mut outputs, mut caught_up) = (None, None);
+        while Instant::now() < deadline && caught_up.is_none() {
             self.fleet.tend()?;
             std::thread::sleep(LOOK);
-            first = first.or_else(|| self.watch.first_after(since, &ends));
-            caught_up = self.watch.caught_up_after(since, one_second);
+            outputs = self.watch.recovered_at(fault.at, &fault.input);
+            caught_up = outputs.and_then(|at| self.watch.caught_up_at(at, self.rate));
         }
-        if first.is_none() {
-            self.problems.push(format!(
-                "no output of new input within {limit:?} of the end of a fault"
-            ));
+        if caught_up.is_none() {
+            let what = if outputs.is_none() {
+                "no output of new input"
+            } else {
+                "not caught up"
+            };
+            self.problems
+                .push(format!("{what} within {limit:?} of the end of a fault"));
         }
         let recovery = &mut self.recovery;
         recovery.faults += 1;
-        recovery.first_output = recovery.first_output.max(first);
-        recovery.caught_up = recovery.caught_up.max(caught_up);
+        recovery.outputs = recovery.outputs.max(outputs.map(|at| at - fault.at));
+        recovery.caught_up = recovery.caught_up.max(caught_up.map(|at| at - fault.at));
         Ok(())
     }
 

@@ -85,24 +85,23 @@ impl Watch {
         ends(&self.config, &self.config.source.topic, false)
     }
 
-    /// How long after `since` the first committed output came whose input is at or behind `ends`.
-    pub fn first_after(&self, since: Instant, ends: &HashMap<i32, i64>) -> Option<Duration> {
+    /// When each partition had a committed output whose input is at or behind `ends`: the last of them.
+    pub fn recovered_at(&self, since: Instant, ends: &HashMap<i32, i64>) -> Option<Instant> {
         let seen = lock(&self.state.seen);
-        let newer = |seen: &&Seen| {
-            ends.get(&seen.partition)
-                .is_none_or(|end| seen.offset >= *end)
+        let first = |(partition, end): (&i32, &i64)| {
+            let newer = |seen: &&Seen| seen.partition == *partition && seen.offset >= *end;
+            let mut after = seen.iter().filter(|seen| seen.at >= since);
+            after.find(newer).map(|seen| seen.at)
         };
-        let mut after = seen.iter().filter(|seen| seen.at >= since);
-        after.find(newer).map(|seen| seen.at - since)
+        let firsts: Option<Vec<Instant>> = ends.iter().map(first).collect();
+        firsts?.into_iter().max()
     }
 
-    /// How long after `since` the lag was seen below `messages`.
-    pub fn caught_up_after(&self, since: Instant, messages: u64) -> Option<Duration> {
+    /// When the lag was first measured to be at most `messages`, after `since`.
+    pub fn caught_up_at(&self, since: Instant, messages: u64) -> Option<Instant> {
         let lags = lock(&self.state.lags);
         let mut after = lags.iter().filter(|(at, _)| *at >= since);
-        after
-            .find(|(_, lag)| *lag <= messages)
-            .map(|(at, _)| *at - since)
+        after.find(|(_, lag)| *lag <= messages).map(|(at, _)| *at)
     }
 
     /// The latest lag in messages, and when it was measured.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, Result, anyhow, ensure};
 use forewarn_models::{Loader, Repository, Runtime};
 use forewarn_pipeline::engine::Step;
+use forewarn_pipeline::kafka::OMITTED;
 use forewarn_pipeline::kafka::replay::Replay;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::publish::{
@@ -257,6 +258,10 @@ impl<F: FnMut(Output)> Publisher for Recorder<'_, F> {
             .message
             .map(|message| self.messages[message as usize]);
         let value = original.and_then(|original| original.payload);
+        let mut headers = headers(record.headers);
+        if let Some(value) = value.filter(|value| value.len() > LARGEST_SET_ASIDE) {
+            headers.push((OMITTED.to_owned(), value.len().to_string().into_bytes()));
+        }
         (self.on)(Output {
             sink: match record.why {
                 SetAside::Refused(_) => Sink::DeadLetters,
@@ -268,7 +273,7 @@ impl<F: FnMut(Output)> Publisher for Recorder<'_, F> {
             value: value
                 .filter(|value| value.len() <= LARGEST_SET_ASIDE)
                 .map(<[u8]>::to_vec),
-            headers: headers(record.headers),
+            headers,
         });
         Ok(())
     }

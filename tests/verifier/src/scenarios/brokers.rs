@@ -18,7 +18,8 @@ pub(super) fn restart(stage: &mut Stage, extent: Extent) -> Result<()> {
         stage.pause(WARM)?;
         stage.broker.stop()?;
         stage.broker.up()?;
-        stage.recover(RECOVERY)?;
+        let fault = stage.fault_ends()?;
+        stage.recover(&fault, RECOVERY)?;
     }
     Ok(())
 }
@@ -29,7 +30,8 @@ pub(super) fn kill(stage: &mut Stage, extent: Extent) -> Result<()> {
         stage.pause(Duration::from_millis(millis))?;
         stage.broker.kill()?;
         stage.broker.up()?;
-        stage.recover(RECOVERY)?;
+        let fault = stage.fault_ends()?;
+        stage.recover(&fault, RECOVERY)?;
     }
     Ok(())
 }
@@ -44,7 +46,8 @@ pub(super) fn unreachable(stage: &mut Stage, extent: Extent) -> Result<()> {
     let vanished = stage.proxy.counts().vanished_bytes;
     stage.fired(vanished > 0, "no byte vanished");
     stage.proxy.heal();
-    stage.recover(RECOVERY)
+    let fault = stage.fault_ends()?;
+    stage.recover(&fault, RECOVERY)
 }
 
 pub(super) fn flaky(stage: &mut Stage, extent: Extent) -> Result<()> {
@@ -65,5 +68,6 @@ pub(super) fn flaky(stage: &mut Stage, extent: Extent) -> Result<()> {
     stage.fired(resets > 5 && delayed > 100, "hardly a reset or a delay");
     stage.note(format!("{resets} resets"));
     stage.proxy.heal();
-    stage.recover(RECOVERY)
+    let fault = stage.fault_ends()?;
+    stage.recover(&fault, RECOVERY)
 }

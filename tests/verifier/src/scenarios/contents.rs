@@ -29,13 +29,14 @@ pub(super) fn swaps(stage: &mut Stage, extent: Extent) -> Result<()> {
             .drop_in("each", version, "plain", f64::from(version))?;
         stage.pause(Duration::from_secs(2))?;
         stage.fleet.kill(place)?;
+        let fault = stage.fault_ends()?;
         stage
             .pipeline
             .drop_in("sum", version, "running-sum", f64::from(version))?;
         let millis = stage.random.between(100, 4_000);
         stage.pause(Duration::from_millis(millis))?;
         stage.fleet.start(place)?;
-        stage.recover(RECOVERY)?;
+        stage.recover(&fault, RECOVERY)?;
         version += 1;
         stage.pipeline.drop_in("each", version, "truncated", 1.0)?;
         version += 1;
@@ -45,9 +46,10 @@ pub(super) fn swaps(stage: &mut Stage, extent: Extent) -> Result<()> {
         let millis = stage.random.between(0, 500);
         stage.pause(Duration::from_millis(millis))?;
         stage.fleet.kill(1 - place)?;
+        let fault = stage.fault_ends()?;
         stage.pause(Duration::from_millis(500))?;
         stage.fleet.start(1 - place)?;
-        stage.recover(RECOVERY)?;
+        stage.recover(&fault, RECOVERY)?;
     }
     stage.pause(Duration::from_secs(1))
 }

@@ -25,51 +25,55 @@ pub(super) fn kill_random(stage: &mut Stage, extent: Extent) -> Result<()> {
             continue;
         }
         stage.fleet.kill(place)?;
+        let fault = stage.fault_ends()?;
         // Sooner or later than the session timeout: the same process comes back, or another one takes over.
         let millis = stage.random.between(0, 4_500);
         stage.pause(Duration::from_millis(millis))?;
         stage.fleet.start(place)?;
-        stage.recover(RECOVERY)?;
+        stage.recover(&fault, RECOVERY)?;
     }
     Ok(())
 }
 
+/// One worker dies at point after point; the other one and its next life go on.
 pub(super) fn kill_points(stage: &mut Stage, extent: Extent) -> Result<()> {
+    stage.fleet.terminate(0)?;
     let mut version = 1;
-    for round in 0..extent.pick(1, 5) {
+    for _ in 0..extent.pick(1, 5) {
         for (point, name) in KillPoint::ALL {
-            stage.fleet.terminate(0)?;
             let passing = match point {
                 KillPoint::MidSwap => 1,
-                _ => stage.random.between(1, TRANSACTIONS),
+                _ => stage.random.between(20, TRANSACTIONS),
             };
             let armed = format!("{name}:{passing}");
             stage.fleet.start_with(0, &[(VARIABLE, &armed)])?;
+            if point == KillPoint::MidSwap {
+                // Once it is there: a version that lies there at the start is no swap.
+                stage.pause(Duration::from_secs(3))?;
+                version += 1;
+                stage
+                    .pipeline
+                    .drop_in("each", version, "plain", f64::from(version))?;
+            }
             let deadline = Instant::now() + TO_THE_POINT;
-            let mut next_swap = Instant::now() + Duration::from_secs(2);
             while stage.fleet.is_running(0) && Instant::now() < deadline {
-                if point == KillPoint::MidSwap && Instant::now() > next_swap {
-                    version += 1;
-                    stage
-                        .pipeline
-                        .drop_in("each", version, "plain", f64::from(version))?;
-                    next_swap = deadline;
-                }
                 stage.pause(Duration::from_millis(50))?;
             }
             if stage.fleet.is_running(0) {
-                stage.fired(false, &format!("{armed} in round {round}"));
+                stage.fired(false, &armed);
                 stage.fleet.kill(0)?;
             } else {
                 let status = stage.fleet.wait(0, RECOVERY)?;
                 let killed = status.signal() == Some(9);
                 stage.fired(killed, &format!("{armed}: the process ended with {status}"));
             }
-            stage.fleet.start(0)?;
-            stage.recover(RECOVERY)?;
         }
+        let fault = stage.fault_ends()?;
+        stage.fleet.start(0)?;
+        stage.recover(&fault, RECOVERY)?;
+        stage.fleet.terminate(0)?;
     }
-    Ok(())
+    stage.fleet.start(0)
 }
 
 pub(super) fn zombie(stage: &mut Stage, extent: Extent) -> Result<()> {
@@ -90,7 +94,8 @@ pub(super) fn zombie(stage: &mut Stage, extent: Extent) -> Result<()> {
             .has_said(other, other_log, "partitions assigned");
         stage.fired(took_over, "nobody took the partitions over");
         stage.fleet.signal(zombie, Signal::Continue);
-        stage.recover(RECOVERY)?;
+        let fault = stage.fault_ends()?;
+        stage.recover(&fault, RECOVERY)?;
         let deadline = Instant::now() + RECOVERY;
         let signs = [
             "going back to the committed offsets",
@@ -142,5 +147,6 @@ pub(super) fn churn(stage: &mut Stage, extent: Extent) -> Result<()> {
         }
         stage.pause(every.saturating_sub(since.elapsed()))?;
     }
-    stage.recover(RECOVERY)
+    let fault = stage.fault_ends()?;
+    stage.recover(&fault, RECOVERY)
 }
