@@ -27,6 +27,8 @@ use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
 
 /// How long brokers may take for one step of a transaction.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Of an abort, between two looks at reports.
+const ABORT_STEP: Duration = Duration::from_millis(500);
 /// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -239,9 +241,13 @@ impl Sink {
     /// Drops what was sent since the last commit; readers of `read_committed` never see it.
     pub fn abort(&mut self) -> Result<(), SinkError> {
         if self.in_transaction {
-            self.producer
-                .abort_transaction(ANSWER)
-                .map_err(SinkError::Commit)?;
+            // In short steps: an abort waits until the reports of records that did not arrive have been taken, and
+            // it is this thread that takes them.
+            again_while_retriable(|| {
+                self.producer.poll(Duration::ZERO);
+                self.producer.abort_transaction(ABORT_STEP)
+            })
+            .map_err(SinkError::Commit)?;
             self.in_transaction = false;
         }
         self.producer.context().take_failed();
@@ -303,7 +309,7 @@ fn again_while_retriable(
             Err(KafkaError::Transaction(error))
                 if error.is_retriable() && Instant::now() < deadline =>
             {
-                tracing::warn!(%error, "transaction step is tried again");
+                tracing::debug!(%error, "transaction step is tried again");
             }
             done => return done,
         }

@@ -75,6 +75,20 @@ impl Broker {
         Ok(())
     }
 
+    /// How many times the broker has given up writing the markers of a transaction: it then says that the
+    /// transaction is complete, while its records are neither committed nor aborted. Seen with Kafka 4.3 after a
+    /// start, when the coordinator is there before the metadata of the topics ("likely deleted already and hence
+    /// can be skipped"). What was aborted so is committed with the producer's next transaction.
+    pub fn dropped_markers(&self) -> usize {
+        let logs = ["broker.log", "broker.log.1"].map(|name| self.dir.join(name));
+        let dropped = |log: &PathBuf| {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let line = "Couldn't find leader endpoint for partitions";
+            text.lines().filter(|told| told.contains(line)).count()
+        };
+        logs.iter().map(dropped).sum()
+    }
+
     /// Starts it again on its data and ports.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use forewarn_verifier::judge::Plant;
 use forewarn_verifier::report::{self, Report};
 use forewarn_verifier::run::{self, How};
 use forewarn_verifier::scenarios::{self, Extent, Scenario};
+use forewarn_verifier::stage;
 
 /// Decides whether nothing is lost and nothing doubled, on a real Apache Kafka and under faults.
 #[derive(Debug, Parser)]
@@ -62,6 +63,10 @@ enum Form {
 
 fn main() -> ExitCode {
     set_environment();
+    if let Err(error) = watch_signals() {
+        eprintln!("error: signals can't be watched: {error}");
+        return ExitCode::from(2);
+    }
     let done = match Cli::parse().command {
         Command::Run(args) => play(&args),
         Command::List => {
@@ -91,7 +96,36 @@ fn set_environment() {
     }
 }
 
-/// True when all scenarios are green.
+/// SIGTERM and Ctrl-C end the scenario in play; a second one is left to end the program at once.
+fn watch_signals() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let watch = move || {
+        runtime.block_on(async {
+            let kinds = (
+                signal(SignalKind::terminate()),
+                signal(SignalKind::interrupt()),
+            );
+            if let (Ok(mut term), Ok(mut interrupt)) = kinds {
+                for _ in 0..2 {
+                    tokio::select! { _ = term.recv() => {} _ = interrupt.recv() => {} }
+                    if stage::is_interrupted() {
+                        std::process::exit(130);
+                    }
+                    stage::interrupt();
+                }
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(watch)
+        .map(drop)
+}
+
+/// True when no scenario is red.
 fn play(args: &RunArgs) -> Result<bool> {
     let scenarios = chosen(args)?;
     let binary = binary(args)?;
@@ -115,12 +149,15 @@ fn play(args: &RunArgs) -> Result<bool> {
             told.iter().for_each(Report::print);
         }
         reports.extend(told);
+        if stage::is_interrupted() {
+            break;
+        }
     }
     match args.output {
         Form::Text => report::table(&reports),
         Form::Json => println!("{}", serde_json::to_string_pretty(&reports)?),
     }
-    Ok(reports.iter().all(|report| report.green))
+    Ok(!reports.iter().any(Report::is_red))
 }
 
 fn chosen(args: &RunArgs) -> Result<Vec<Scenario>> {

@@ -18,6 +18,9 @@ pub struct Report {
     pub green: bool,
     /// The judgements that failed.
     pub red: Vec<Judgement>,
+    /// The broker itself broke what is to be judged, and how: what is red below may be its doing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub void: Option<String>,
     /// Why it shows nothing, or shows a defect that no judgement is about.
     pub problems: Vec<String>,
     pub notes: Vec<String>,
@@ -67,6 +70,11 @@ impl Report {
         self.verdict = Some(verdict);
     }
 
+    /// Not green, and the broker was not the cause.
+    pub fn is_red(&self) -> bool {
+        !self.green && self.void.is_none()
+    }
+
     /// One line, and below it what is wrong.
     pub fn print(&self) {
         println!("{}", row(&self.cells()));
@@ -82,6 +90,9 @@ impl Report {
                 println!("        {example}");
             }
         }
+        if let Some(void) = &self.void {
+            println!("    void: {void}");
+        }
         for problem in &self.problems {
             println!("    problem: {problem}");
         }
@@ -94,6 +105,7 @@ impl Report {
         let seconds = |time: Option<f64>| time.map_or("-".into(), |time| format!("{time:.1} s"));
         let verdict = match (self.green, self.red.as_slice()) {
             (true, _) => "green".to_owned(),
+            (false, _) if self.void.is_some() => "void".to_owned(),
             (false, []) => "RED".to_owned(),
             (false, red) => {
                 let names: Vec<String> = red.iter().map(ToString::to_string).collect();

@@ -48,6 +48,7 @@ fn play(scenario: &Scenario, how: &How<'_>, begun: Instant) -> Result<Vec<Report
     let mut report = Report::new(scenario.name, how.seed);
     report.problems = std::mem::take(&mut left.problems);
     report.notes = std::mem::take(&mut left.notes);
+    report.void = left.void.take();
     report.set(left.recovery, left.lives, left.sent);
     let mut reports = Vec::new();
     if how.plants.is_empty() {

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -29,8 +30,27 @@ use crate::workers::{Fleet, Lives};
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a service may take until its first output: models are tried before the first start.
 const FIRST_OUTPUT: Duration = Duration::from_secs(90);
+/// How long the broker may take to say where the input ends.
+const ANSWER: Duration = Duration::from_secs(60);
 /// After the last input: time for the clock to close quiet partitions.
 const QUIET: Duration = Duration::from_millis(2_500);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the scenario in play: its broker and its processes must not outlive this one.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+}
+
+/// Was the scenario in play ended?
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+fn interrupted() -> Result<()> {
+    anyhow::ensure!(!is_interrupted(), "interrupted");
+    Ok(())
+}
 
 /// What a scenario needs.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +135,8 @@ pub struct Left {
     pub sent: Sent,
     pub problems: Vec<String>,
     pub notes: Vec<String>,
+    /// The broker itself broke what is to be judged.
+    pub void: Option<String>,
     /// Holds the broker and the models for as long as they are judged.
     pub held: Held,
 }
@@ -203,6 +225,7 @@ impl Stage {
     pub fn pause(&mut self, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
+            interrupted()?;
             self.fleet.tend()?;
             std::thread::sleep(LOOK.min(end.saturating_duration_since(Instant::now())));
         }
@@ -221,6 +244,7 @@ impl Stage {
     ) -> Result<()> {
         let deadline = Instant::now() + limit;
         while !is(self) {
+            interrupted()?;
             if Instant::now() > deadline {
                 let ends = self.fleet.ends.join("; ");
                 bail!("{what} did not come within {limit:?} {ends}");
@@ -235,10 +259,16 @@ impl Stage {
     ///
     /// # Errors
     /// When the broker does not say where the input ends.
-    pub fn fault_ends(&self) -> Result<FaultEnd> {
+    pub fn fault_ends(&mut self) -> Result<FaultEnd> {
         let at = Instant::now();
-        let input = self.watch.input_ends()?;
-        Ok(FaultEnd { at, input })
+        // A broker that has just started does not know at once what it leads.
+        loop {
+            match self.watch.input_ends() {
+                Ok(input) => return Ok(FaultEnd { at, input }),
+                Err(error) if at.elapsed() > ANSWER => return Err(error),
+                Err(_) => self.pause(LOOK)?,
+            }
+        }
     }
 
     /// Waits until the service has recovered from a fault, at most for `limit` from its end.
@@ -249,6 +279,7 @@ impl Stage {
         let deadline = fault.at + limit;
         let (mut outputs, mut caught_up) = (None, None);
         while Instant::now() < deadline && caught_up.is_none() {
+            interrupted()?;
             self.fleet.tend()?;
             std::thread::sleep(LOOK);
             outputs = self.watch.recovered_at(fault.at, &fault.input);
@@ -311,6 +342,7 @@ impl Stage {
         // A lag that was measured before the load ended says nothing.
         let is_done = || watch.lag().is_some_and(|(at, lag)| at > end && lag == 0);
         while !is_done() && end.elapsed() < drain {
+            interrupted()?;
             fleet.tend()?;
             std::thread::sleep(LOOK);
         }
@@ -337,7 +369,11 @@ impl Stage {
         } else {
             problems.extend(ends)
         }
+        let dropped = broker.dropped_markers();
+        let void = (dropped > 0)
+            .then(|| format!("the broker dropped the markers of {dropped} transactions"));
         Ok(Left {
+            void,
             observed: Observed::read(&config, (messages, processed))?,
             config,
             recovery,
