@@ -365,9 +365,9 @@ impl Stage {
         }
         let ends = fleet.ends.drain(..);
         if may_end {
-            notes.extend(ends)
+            notes.extend(ends);
         } else {
-            problems.extend(ends)
+            problems.extend(ends);
         }
         let dropped = broker.dropped_markers();
         let void = (dropped > 0)

@@ -124,7 +124,7 @@ pub fn judge(config: &Config, observed: &Observed) -> Result<Verdict> {
         &observed.events
     };
     reference::run(config, &observed.committed, events, |expected| {
-        bench.compare(&expected)
+        bench.compare(&expected);
     })?;
     Ok(bench.finish())
 }
