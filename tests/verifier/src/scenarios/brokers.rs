@@ -60,7 +60,7 @@ pub(super) fn flaky(stage: &mut Stage, extent: Extent) -> Result<()> {
         black_hole: false,
     });
     let mut resets = 0;
-    for _ in 0..extent.pick(15, 120) {
+    for _ in 0..extent.pick(12, 120) {
         stage.pause(Duration::from_secs(1))?;
         resets += u32::from(stage.proxy.reset_one());
     }

@@ -10,18 +10,18 @@ use crate::stage::Stage;
 const RECOVERY: Duration = Duration::from_secs(60);
 
 pub(super) fn calm(stage: &mut Stage, extent: Extent) -> Result<()> {
-    stage.pause(extent.seconds(8, 120))
+    stage.pause(extent.seconds(6, 120))
 }
 
 pub(super) fn poison(stage: &mut Stage, extent: Extent) -> Result<()> {
-    stage.pause(extent.seconds(12, 120))
+    stage.pause(extent.seconds(10, 120))
 }
 
 /// Versions of the model of single readings and of the recurrent one come while both workers run, while one of
 /// them is dead, and just before one is killed; among them one that is none.
 pub(super) fn swaps(stage: &mut Stage, extent: Extent) -> Result<()> {
     let mut version = 1;
-    for round in 0..extent.pick(2, 20) {
+    for round in 0..extent.pick(1, 20) {
         let place = round % 2;
         version += 1;
         stage

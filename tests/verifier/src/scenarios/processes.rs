@@ -13,8 +13,8 @@ use crate::stage::Stage;
 const RECOVERY: Duration = Duration::from_secs(60);
 /// How long a worker may take to come to its point: it starts, is given partitions and rebuilds their state.
 const TO_THE_POINT: Duration = Duration::from_secs(60);
-/// Transactions before a point is meant, at most: two seconds of them.
-const TRANSACTIONS: u64 = 60;
+/// Transactions before a point is meant, at most: a second or two of them.
+const TRANSACTIONS: u64 = 40;
 
 pub(super) fn kill_random(stage: &mut Stage, extent: Extent) -> Result<()> {
     for _ in 0..extent.pick(5, 100) {
@@ -43,7 +43,7 @@ pub(super) fn kill_points(stage: &mut Stage, extent: Extent) -> Result<()> {
         for (point, name) in KillPoint::ALL {
             let passing = match point {
                 KillPoint::MidSwap => 1,
-                _ => stage.random.between(20, TRANSACTIONS),
+                _ => stage.random.between(10, TRANSACTIONS),
             };
             let armed = format!("{name}:{passing}");
             stage.fleet.start_with(0, &[(VARIABLE, &armed)])?;
@@ -81,7 +81,7 @@ pub(super) fn zombie(stage: &mut Stage, extent: Extent) -> Result<()> {
     stage.may_end = true;
     let partitions = stage.pipeline.settings.partitions;
     let session = stage.pipeline.settings.session_timeout;
-    for round in 0..extent.pick(2, 10) {
+    for round in 0..extent.pick(1, 10) {
         let (zombie, other) = (round % 2, 1 - round % 2);
         let millis = stage.random.between(500, 2_500);
         stage.pause(Duration::from_millis(millis))?;

@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const JOINING: Duration = Duration::from_secs(10);
 
 pub(super) fn scale(stage: &mut Stage, extent: Extent) -> Result<()> {
-    let ticks = extent.pick(20_000, 200_000);
+    let ticks = extent.pick(10_000, 200_000);
     settle(stage)?;
     let two = throughput(stage, ticks)?;
     settle(stage)?;
