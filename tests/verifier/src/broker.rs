@@ -104,6 +104,8 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        // Nothing of it is kept, and whoever interrupts a run does not wait for long.
+        let _ = self.kill();
         if let Err(error) = self.stop() {
             eprintln!(
                 "the broker in {} was not stopped: {error:#}",

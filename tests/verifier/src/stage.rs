@@ -28,8 +28,9 @@ use crate::workers::{Fleet, Lives};
 
 /// Between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a service may take until its first output: models are tried before the first start.
-const FIRST_OUTPUT: Duration = Duration::from_secs(90);
+/// How long a service may take until its first output: models are tried before the first start, by every process at
+/// once, and CI machines compile next to it.
+const FIRST_OUTPUT: Duration = Duration::from_secs(240);
 /// How long the broker may take to say where the input ends.
 const ANSWER: Duration = Duration::from_secs(60);
 /// After the last input: time for the clock to close quiet partitions.
