@@ -31,6 +31,12 @@ test: ## Run all tests against a throw-away Kafka broker (ARGS="..." goes to car
 	@$(env) cargo test --workspace --release --no-run $(ARGS)
 	@$(env) scripts/kafka.sh with -- cargo test --workspace --release $(ARGS)
 
+.PHONY: verify
+verify: ## Play all fault scenarios in their long form against Kafka: hours (ARGS="..." is passed on)
+	@scripts/setup.sh system runtime kafka
+	@$(env) cargo build --workspace --release
+	@$(env) "$$(dirname "$$FOREWARN_BIN")/verifier" run --all --long $(ARGS)
+
 .PHONY: lint
 lint: fmt-check clippy ## Check formatting and run clippy
 

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # One Kafka broker on loopback, KRaft in a single node: for development, the tests and the benches.
 #
-#   kafka.sh up     [--port P] [--dir D]   start in the background and print the bootstrap address
-#   kafka.sh run    [--port P] [--dir D]   start in the foreground, logging to the terminal
-#   kafka.sh status [--dir D]              print the bootstrap address, or exit with 3
-#   kafka.sh down   [--dir D]              stop what `up` started
-#   kafka.sh with -- COMMAND...            run COMMAND against a throw-away broker and return its exit status
-#   kafka.sh tool CLASS [ARGUMENT...]      run one of Kafka's own tools, say org.apache.kafka.tools.TopicCommand
+#   kafka.sh up     [--port P] [--dir D] [--proxied Q]   start in the background and print the bootstrap address
+#   kafka.sh run    [--port P] [--dir D] [--proxied Q]   start in the foreground, logging to the terminal
+#   kafka.sh status [--dir D]                            print the bootstrap address, or exit with 3
+#   kafka.sh down   [--dir D]                            stop what `up` started
+#   kafka.sh with -- COMMAND...                          run COMMAND against a throw-away broker, return its exit status
+#   kafka.sh tool CLASS [ARGUMENT...]                    run a tool of Kafka's, say org.apache.kafka.tools.TopicCommand
 #
 # P defaults to 9092, and 0 picks a free one. D holds everything of one broker: server.properties, broker.log,
 # broker.pid, `address` while it is up, and its records under log/.
+#
+# Q is the port of a proxy before the broker: whoever comes in through the second listener, whose address is in
+# D/proxied, is told that the broker is at Q, and so stays behind the proxy.
 #
 # `with` gives COMMAND, besides FOREWARN_TEST_BROKERS with the address, FOREWARN_TEST_BROKER_DIR: a test that needs
 # the broker to fall can `kafka.sh down --dir` it, or kill it by broker.pid, and bring it `up` again on its port.
@@ -56,13 +59,30 @@ broker_pid() {
     [[ $command == *" kafka.Kafka $dir/server.properties "* ]] && echo "$pid"
 }
 
+# The listener behind a proxy keeps its port from one start to the next, as the proxy expects.
+proxied_listener() {
+    local address
+    address="$(cat "$dir/proxied" 2>/dev/null)" || address="127.0.0.1:$(free_port)"
+    echo "$address" >"$dir/proxied"
+    echo "$address"
+}
+
 configure() {
-    local port="$1"
+    local port="$1" listeners advertised inner
+    listeners="PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$2"
+    advertised="PLAINTEXT://127.0.0.1:$port"
+    if [[ -n $proxied ]]; then
+        inner="$(proxied_listener)"
+        listeners+=",PROXIED://$inner"
+        advertised+=",PROXIED://127.0.0.1:$proxied"
+    fi
     cat >"$dir/server.properties" <<PROPERTIES
 # Written by scripts/kafka.sh at every start.
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$2
+listeners=$listeners
+advertised.listeners=$advertised
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:$2
 log.dirs=$dir/log
@@ -160,6 +180,7 @@ stop() {
 port=9092
 dir="$FOREWARN_HOME/kafka/data"
 chosen_port=
+proxied=
 
 options() {
     while (($# > 0)); do
@@ -167,12 +188,13 @@ options() {
         case "$1" in
         --port) chosen_port="$2" ;;
         --dir) dir="$(realpath -m "$2")" ;;
+        --proxied) proxied="$2" ;;
         *) usage ;;
         esac
         shift 2
     done
     port="${chosen_port:-$port}"
-    [[ $port =~ ^[0-9]{1,5}$ ]] || usage
+    [[ $port =~ ^[0-9]{1,5}$ && (-z $proxied || $proxied =~ ^[0-9]{1,5}$) ]] || usage
 }
 
 # Two at once on one folder would both find no broker there; descriptor 9 is closed for the broker itself.
@@ -266,7 +288,7 @@ with() {
 }
 
 usage() {
-    sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use forewarn_pipeline::kafka::killpoint;
 use forewarn_pipeline::metrics::Metrics;
 use forewarn_pipeline::swap::ReloadHandle;
 use forewarn_pipeline::{Config, Service, Shutdown};
@@ -15,6 +16,7 @@ use crate::terminal::thousands;
 const REPORT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    killpoint::arm()?;
     let mut config = Config::load(&args.config)?;
     if let Some(brokers) = &args.brokers {
         config.kafka.brokers.clone_from(brokers);

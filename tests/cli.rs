@@ -39,6 +39,18 @@ fn config(dir: &tempfile::TempDir, rest: &str) -> String {
 }
 
 #[test]
+fn a_point_to_be_killed_at_that_there_is_none_of_is_refused_with_those_there_are() {
+    let mut command = forewarn(&["run", "--config", "none.toml"]);
+    let output = command.env("FOREWARN_KILL_AT", "later:1").output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("later:1") && told.contains("after-begin, after-produce"),
+        "{told}"
+    );
+}
+
+#[test]
 fn the_shipped_configurations_have_no_problems() {
     for (file, model) in [
         ("deploy/turbofan.toml", "turbofan-rul"),

@@ -328,6 +328,37 @@ fn what_cannot_be_read_is_set_aside_as_it_came_and_costs_only_itself() {
 }
 
 #[test]
+fn a_message_that_is_too_large_to_be_sent_again_is_set_aside_as_a_reference() {
+    let Some(brokers) = brokers() else { return };
+    let pipeline = Pipeline::new("large", &brokers, SOURCE, &fixture_models(&["plain"]));
+    create_topic(&brokers, &pipeline.topic, 1);
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    // Between what a producer sends by default and what a topic takes by default.
+    let large = vec![b'x'; 1_030_000];
+    let good: &[u8] = br#"{"t":1,"a":1,"b":4}"#;
+    for payload in [good, &large, good] {
+        feeder.send(Some(b"p"), Some(payload), None);
+    }
+    feeder.flush();
+    let service = pipeline.start(1);
+    let wait = Duration::from_secs(30);
+    let letters = read_committed(&brokers, &pipeline.dead_letters, 1, wait);
+    let predictions = read_committed(&brokers, &pipeline.predictions, 2, wait);
+    assert!(service.terminate().success());
+    assert_eq!((letters.len(), predictions.len()), (1, 2));
+    let Record {
+        key,
+        payload,
+        headers,
+        ..
+    } = &letters[0];
+    assert_eq!((key.as_deref(), payload), (Some(b"p".as_slice()), &None));
+    assert_eq!(headers["forewarn.omitted-bytes"], "1030000");
+    assert_eq!(headers["forewarn.code"], "malformed-json");
+    assert_eq!(headers["__connect.errors.offset"], "1");
+}
+
+#[test]
 fn a_prediction_says_where_it_comes_from() {
     let Some(brokers) = brokers() else { return };
     let pipeline = Pipeline::new("form", &brokers, SOURCE, &fixture_models(&["plain"]));

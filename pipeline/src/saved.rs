@@ -13,6 +13,8 @@
 //!
 //! Not here: Kafka (`kafka/snapshots.rs`), and when state is written (`kafka/worker.rs`).
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +143,28 @@ impl PartitionState {
         for name in &evicted {
             on(Change::Evicted(name));
         }
+        self.write(plan, changed, |name, asset| {
+            on(Change::Changed(name, asset))
+        });
+        SavedPartition {
+            offset: self.next_offset,
+            latest: self.watermark.latest(),
+            watermark: self.watermark.at(),
+            next_eviction: self.next_eviction,
+            assets: self.assets.len() as u64,
+        }
+    }
+
+    /// All assets as they are now, by name; nothing counts as written down.
+    pub fn export(&self, plan: &Plan) -> BTreeMap<String, SavedAsset> {
+        let mut exported = BTreeMap::new();
+        self.write(plan, self.assets.numbers(), |name, asset| {
+            exported.insert(name.to_owned(), asset.clone());
+        });
+        exported
+    }
+
+    fn write(&self, plan: &Plan, assets: Vec<u32>, mut on: impl FnMut(&str, &SavedAsset)) {
         let mut held = self.held.by_asset(plan.signals);
         let timers: Vec<_> = self
             .windows
@@ -148,7 +172,7 @@ impl PartitionState {
             .map(|windows| windows.as_ref().map(crate::window::WindowState::timers))
             .collect();
         let mut alarms = self.alarms.by_asset();
-        for asset in changed {
+        for asset in assets {
             let windows = self.windows.iter().zip(&timers);
             let windows = windows.map(|(windows, timers)| {
                 let timers = timers.as_ref()?.get(&asset).map_or(&[][..], Vec::as_slice);
@@ -172,14 +196,7 @@ impl PartitionState {
                     .collect(),
                 alarms: alarms.remove(&asset).unwrap_or_default(),
             };
-            on(Change::Changed(self.assets.name(asset), &saved));
-        }
-        SavedPartition {
-            offset: self.next_offset,
-            latest: self.watermark.latest(),
-            watermark: self.watermark.at(),
-            next_eviction: self.next_eviction,
-            assets: self.assets.len() as u64,
+            on(self.assets.name(asset), &saved);
         }
     }
 

@@ -118,6 +118,11 @@ impl Assets {
         (changed, std::mem::take(&mut self.gone))
     }
 
+    /// The numbers of all assets.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.index.iter().map(|known| known.asset).collect()
+    }
+
     /// An asset that was written down; it has not changed since. `None` when it is here already.
     pub fn restore(&mut self, name: &str, latest: i64) -> Option<u32> {
         let before = self.len();

@@ -279,6 +279,7 @@ proptest! {
                 at = next;
             }
             first.step(&log, at..takeover);
+            let state = format!("{:?}", first.state());
             let mut both = first.sorted();
             let mut second = Run::with_marks(&mut engine, takeover as i64, before.clone());
             let mut at = 0;
@@ -286,6 +287,9 @@ proptest! {
                 second.restore(&written);
                 at = written_at;
             }
+            second.step(&log, at..takeover);
+            prop_assert_eq!(format!("{:?}", second.state()), state, "state written at {:?}", written_at);
+            at = takeover;
             for mark in &after {
                 second.step(&log, at..mark.offset as usize);
                 at = mark.offset as usize;

@@ -311,6 +311,8 @@ impl Feeder {
             .set("bootstrap.servers", brokers)
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.messages", "1000000")
+            // What the service may not send, others may.
+            .set("message.max.bytes", "2000000")
             .create()
             .expect("a producer");
         Feeder {

@@ -169,6 +169,9 @@ impl Alarms {
                 .or_default()
                 .push(SavedAlarm { alarm, watched });
         }
+        for alarms in assets.values_mut() {
+            alarms.sort_unstable_by_key(|saved| saved.alarm);
+        }
         assets
     }
 

@@ -33,6 +33,8 @@ mod stages;
 mod step;
 mod swap;
 
+use std::collections::BTreeMap;
+
 use forewarn_models::scorer::ScoreError;
 use polars::prelude::DataFrame;
 
@@ -168,6 +170,12 @@ impl Engine {
         let slot = self.partitions.slot(partition);
         let slot = slot.expect("the partition is assigned");
         self.partitions.state(slot).save(&self.plan, on)
+    }
+
+    /// The state of a partition's assets, by name; `None` when it is not assigned.
+    pub fn export(&self, partition: i32) -> Option<BTreeMap<String, SavedAsset>> {
+        let slot = self.partitions.slot(partition)?;
+        Some(self.partitions.at(slot).export(&self.plan))
     }
 
     /// Takes the state of a partition in that was just assigned, from where it was written down.

@@ -9,10 +9,10 @@
 //!
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `notices.rs`
 //! reads what other topics say about assets; `progress.rs` reads back where either was done, `snapshots.rs` state
-//! that was written down. `past.rs` reads a
-//! log up to its present end, for these and for `replay.rs`.
+//! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
+//! `replay.rs`. `killpoint.rs` names where a test may let the process die.
 //!
-//! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again.
+//! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
 //!
 //! Invariants:
 //! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
@@ -22,6 +22,7 @@ pub mod client;
 pub mod dead_letters;
 pub mod deliveries;
 mod idle;
+pub mod killpoint;
 mod notices;
 mod past;
 mod produce;
@@ -37,6 +38,6 @@ mod takeover;
 pub mod topics;
 mod worker;
 
-pub use sink::{Counts, SinkError};
+pub use sink::{Counts, OMITTED, SinkError};
 pub use swapping::Links;
 pub use worker::{Worker, WorkerError};

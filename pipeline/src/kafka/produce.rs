@@ -74,7 +74,7 @@ pub(super) fn again_while_retriable(
             Err(KafkaError::Transaction(error))
                 if error.is_retriable() && Instant::now() < deadline =>
             {
-                tracing::warn!(%error, "transaction step is tried again");
+                tracing::debug!(%error, "transaction step is tried again");
             }
             done => return done,
         }

@@ -88,11 +88,23 @@ pub fn read_past(
     topic: &str,
     mut on: impl FnMut(Prediction<'_>),
 ) -> Result<(), ReadError> {
+    read_records(config, topic, |message| prediction(message).map(&mut on))
+}
+
+/// Hands all committed records of a topic, from its beginning to its present end, to `on`, until it fails.
+///
+/// # Errors
+/// When there is no such topic, when a partition can't be read to its end, and those of `on`.
+pub fn read_records(
+    config: &Config,
+    topic: &str,
+    mut on: impl FnMut(&BorrowedMessage<'_>) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
     let past = Past::open(config)?;
     let list = partitions(past.consumer(), topic, Offset::Beginning)?;
     past.begin(&list)?;
     while let Some(message) = past.next()? {
-        on(prediction(&message)?);
+        on(&message)?;
     }
     Ok(())
 }

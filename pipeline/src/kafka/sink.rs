@@ -19,12 +19,16 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::client;
 use super::deliveries::Deliveries;
+use super::killpoint::KillPoint;
 use super::produce::{ANSWER, again_while_retriable, send, wait_until_acknowledged};
 use crate::alarms::AlarmEvent;
 use crate::config::{Config, Guarantee};
 use crate::dead_letter;
 use crate::engine::Disposition;
 use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
+
+/// Of an abort, between two looks at reports.
+const ABORT_STEP: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -46,6 +50,14 @@ impl SinkError {
             | SinkError::Commit(source)
             | SinkError::Produce { source, .. } => kafka_disposition(source),
         }
+    }
+}
+
+impl SinkError {
+    /// The record is larger than `message.max.bytes` of the producer.
+    fn is_too_large(&self) -> bool {
+        let code = RDKafkaErrorCode::MessageSizeTooLarge;
+        matches!(self, SinkError::Produce { source, .. } if source.rdkafka_error_code() == Some(code))
     }
 }
 
@@ -144,6 +156,7 @@ impl Sink {
         if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction {
             self.producer.begin_transaction()?;
             self.in_transaction = true;
+            KillPoint::AfterBegin.pass();
         }
         Ok(())
     }
@@ -179,6 +192,7 @@ impl Sink {
     ) -> Result<(), SinkError> {
         self.begin().map_err(SinkError::Commit)?;
         wait_until_acknowledged(&self.producer)?;
+        KillPoint::AfterProduce.pass();
         match self.guarantee {
             Guarantee::AtLeastOnce if offsets.count() == 0 => Ok(()),
             Guarantee::AtLeastOnce => consumer
@@ -204,12 +218,17 @@ impl Sink {
     ) -> Result<(), KafkaError> {
         // Without new offsets, what a quiet partition caused is committed alone.
         if offsets.count() > 0 {
+            KillPoint::BeforeSendOffsets.pass();
             again_while_retriable(|| {
                 self.producer
                     .send_offsets_to_transaction(offsets, group, ANSWER)
             })?;
+            KillPoint::AfterSendOffsets.pass();
         }
-        again_while_retriable(|| self.producer.commit_transaction(ANSWER))
+        KillPoint::BeforeCommit.pass();
+        again_while_retriable(|| self.producer.commit_transaction(ANSWER))?;
+        KillPoint::AfterCommit.pass();
+        Ok(())
     }
 
     /// Serves acknowledgements without waiting.
@@ -220,13 +239,32 @@ impl Sink {
     /// Drops what was sent since the last commit; readers of `read_committed` never see it.
     pub fn abort(&mut self) -> Result<(), SinkError> {
         if self.in_transaction {
-            self.producer
-                .abort_transaction(ANSWER)
-                .map_err(SinkError::Commit)?;
+            // In short steps: an abort waits until the reports of records that did not arrive have been taken, and
+            // it is this thread that takes them.
+            again_while_retriable(|| {
+                self.producer.poll(Duration::ZERO);
+                self.producer.abort_transaction(ABORT_STEP)
+            })
+            .map_err(SinkError::Commit)?;
             self.in_transaction = false;
         }
         self.producer.context().take_failed();
         Ok(())
+    }
+
+    /// Sets a message aside that can't be sent as it came: a reference to it.
+    fn send_without_value(
+        &mut self,
+        topic: &str,
+        original: &BorrowedMessage<'_>,
+        record: &SetAsideRecord<'_>,
+    ) -> Result<(), SinkError> {
+        let bytes = original.payload_len().to_string();
+        let headers = with_headers(OwnedHeaders::new(), record.headers);
+        let mut letter: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(topic).headers(with_headers(headers, &[(OMITTED, &bytes)]));
+        letter.key = original.key().filter(|key| key.len() <= LONGEST_KEY);
+        self.send(letter)
     }
 
     fn send(&mut self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SinkError> {
@@ -238,6 +276,12 @@ impl Sink {
         send(&self.producer, record)
     }
 }
+
+/// In place of a value that is larger than the producer may send: how many bytes it has. The original is in the
+/// log, where the other headers say.
+pub const OMITTED: &str = "forewarn.omitted-bytes";
+/// A longer key is left out as well.
+const LONGEST_KEY: usize = 16 << 10;
 
 /// The sink together with the batch that dead letters are copied from.
 pub struct BatchPublisher<'s, 'b> {
@@ -331,7 +375,13 @@ impl Publisher for BatchPublisher<'_, '_> {
         // No key and an empty key are different things, and stay so.
         letter.key = original.and_then(|original| original.key());
         letter.payload = original.and_then(|original| original.payload());
-        self.sink.send(letter)
+        match (self.sink.send(letter), original) {
+            // Trying again would not make it smaller, and the pipeline would never get past it.
+            (Err(error), Some(original)) if error.is_too_large() => {
+                self.sink.send_without_value(topic, original, record)
+            }
+            (sent, _) => sent,
+        }
     }
 }
 

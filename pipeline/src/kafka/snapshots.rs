@@ -17,7 +17,7 @@ use crate::saved::{SavedAsset, SavedError, SavedPartition, decode};
 pub const SHARED: &[u8] = b"";
 
 /// The state of a partition, as it was written down.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     pub shared: SavedPartition,
     pub assets: Vec<(String, SavedAsset)>,

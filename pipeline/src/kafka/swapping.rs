@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender};
 
+use super::killpoint::KillPoint;
 use super::worker::{Worker, WorkerError};
 use crate::engine::{EngineError, Step};
 use crate::publish::Encoder;
@@ -132,6 +133,7 @@ impl Worker {
                 return Ok(());
             }
         };
+        KillPoint::MidSwap.pass();
         let all = |_| true;
         let event = self.event(
             ModelEvent::Swapped,

@@ -153,6 +153,11 @@ impl<'a> Run<'a> {
         written.shared = saved::encode(FINGERPRINT, &shared);
     }
 
+    /// The state of all assets.
+    pub fn state(&self) -> BTreeMap<String, SavedAsset> {
+        self.engine.export(0).unwrap()
+    }
+
     /// Goes on from what was written down.
     pub fn restore(&mut self, written: &Written) {
         let assets: Vec<(&str, SavedAsset)> = written

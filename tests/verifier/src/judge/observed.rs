@@ -1,0 +1,198 @@
+//! Everything that a scenario left behind: the committed outputs, and how much of the input was worked off.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use forewarn_models::Loader;
+use forewarn_pipeline::kafka::snapshots::{self, Snapshot};
+use forewarn_pipeline::kafka::{reader, topics};
+use forewarn_pipeline::marks::MarkRecord;
+use forewarn_pipeline::saved::SavedError;
+use forewarn_pipeline::swap::ModelEventRecord;
+use forewarn_pipeline::{Config, Plan};
+use rdkafka::message::Message as _;
+
+use super::output::{Output, Sink};
+use crate::watch;
+
+/// Longer than the transaction timeout of the pipeline: until then an open transaction hides what is behind it.
+const DECIDED: Duration = Duration::from_secs(60);
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// In the order of each output partition.
+    pub outputs: Vec<Output>,
+    pub events: Vec<ModelEventRecord<'static>>,
+    pub marks: usize,
+    /// Marks that stand twice: partition, offset, what.
+    pub doubled_marks: Vec<String>,
+    /// Of the input: by partition the offset from which on nothing is committed, and the sequence number of
+    /// each reading.
+    pub committed: HashMap<i32, i64>,
+    pub sequence_numbers: HashMap<(i32, i64), (String, u64)>,
+    /// State that was written down, by partition of the input, or why it is of no use.
+    pub state: HashMap<i32, Result<Snapshot, String>>,
+    /// Messages of the input, and those that were worked off in time.
+    pub messages: u64,
+    pub processed: u64,
+}
+
+impl Observed {
+    /// Reads all topics of a pipeline whose workers have ended. `processed` and `messages` are as of the
+    /// scenario's end.
+    ///
+    /// # Errors
+    /// When a topic can't be read, or a transaction stays open.
+    pub fn read(config: &Config, (messages, processed): (u64, u64)) -> Result<Self> {
+        let mut observed = Observed {
+            outputs: Vec::new(),
+            events: Vec::new(),
+            marks: 0,
+            doubled_marks: Vec::new(),
+            committed: watch::committed(config)?,
+            sequence_numbers: HashMap::new(),
+            state: HashMap::new(),
+            messages,
+            processed,
+        };
+        let sink = &config.sink;
+        for of in Sink::ALL {
+            let topic = match of {
+                Sink::Predictions => &sink.predictions,
+                Sink::Shadow => &sink.shadow,
+                Sink::Alarms => &sink.alarms,
+                Sink::Status => &sink.status,
+                Sink::DeadLetters => &sink.dead_letters,
+                Sink::Late => &sink.late,
+            };
+            wait_until_decided(config, topic)?;
+            reader::read_records(config, topic, |message| {
+                observed.outputs.push(Output::read(of, message));
+                Ok(())
+            })?;
+        }
+        observed.read_events(config)?;
+        observed.read_marks(config)?;
+        observed.read_input(config)?;
+        observed.read_state(config)?;
+        Ok(observed)
+    }
+
+    fn read_events(&mut self, config: &Config) -> Result<()> {
+        let topic = config.models_topic();
+        wait_until_decided(config, &topic)?;
+        let mut unreadable = 0;
+        reader::read_records(config, &topic, |message| {
+            match serde_json::from_slice::<ModelEventRecord<'_>>(
+                message.payload().unwrap_or_default(),
+            ) {
+                Ok(event) => self.events.push(owned(&event)),
+                Err(_) => unreadable += 1,
+            }
+            Ok(())
+        })?;
+        if unreadable > 0 {
+            bail!("{unreadable} records of {topic} are no events of models");
+        }
+        Ok(())
+    }
+
+    fn read_marks(&mut self, config: &Config) -> Result<()> {
+        let topic = config.progress_topic();
+        wait_until_decided(config, &topic)?;
+        let mut seen = std::collections::HashSet::new();
+        reader::read_records(config, &topic, |message| {
+            let bytes = message.payload().unwrap_or_default();
+            if let Ok(mark) = serde_json::from_slice::<MarkRecord>(bytes) {
+                self.marks += 1;
+                let MarkRecord { partition, mark } = mark;
+                let told = format!("{partition} {} {:?}", mark.offset, mark.what);
+                if !seen.insert(told.clone()) {
+                    self.doubled_marks.push(told);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn read_state(&mut self, config: &Config) -> Result<()> {
+        let topic = config.state_topic();
+        if !topics::list(&config.kafka)?.contains_key(&topic) {
+            return Ok(());
+        }
+        wait_until_decided(config, &topic)?;
+        let partitions: Vec<i32> = self.committed.keys().copied().collect();
+        let plan = Plan::build(config, &Loader::trusted())?;
+        let read = snapshots::read(config, plan.fingerprint(config), &partitions)?;
+        let told = |read: Result<Snapshot, SavedError>| read.map_err(|error| error.to_string());
+        self.state = read
+            .into_iter()
+            .map(|(partition, read)| (partition, told(read)))
+            .collect();
+        Ok(())
+    }
+
+    fn read_input(&mut self, config: &Config) -> Result<()> {
+        reader::read_records(config, &config.source.topic, |message| {
+            let json: Option<serde_json::Value> = message
+                .payload()
+                .filter(|payload| payload.len() < 1_000)
+                .and_then(|payload| serde_json::from_slice(payload).ok());
+            if let Some(n) = json.and_then(|json| json["n"].as_u64()) {
+                let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+                let at = (message.partition(), message.offset());
+                self.sequence_numbers.insert(at, (key, n));
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// A place of the input for a person: with asset and sequence number.
+    pub fn place(&self, source: Option<(i32, i64)>) -> String {
+        let Some(at) = source else {
+            return "an unknown record".into();
+        };
+        match self.sequence_numbers.get(&at) {
+            Some((asset, n)) => format!("({asset}, {n}) at {}/{}", at.0, at.1),
+            None => format!("record {}/{}", at.0, at.1),
+        }
+    }
+}
+
+fn owned(event: &ModelEventRecord<'_>) -> ModelEventRecord<'static> {
+    ModelEventRecord {
+        event: event.event,
+        model: event.model.to_string().into(),
+        role: event.role.to_string().into(),
+        from: event.from,
+        to: event.to,
+        by: event.by.to_string().into(),
+        why: event.why.to_string().into(),
+        worker: event.worker.to_string().into(),
+        offsets: event.offsets.clone(),
+    }
+}
+
+/// Waits until no transaction is open in a topic: readers of committed records do not see what is behind one.
+fn wait_until_decided(config: &Config, topic: &str) -> Result<()> {
+    let deadline = Instant::now() + DECIDED;
+    loop {
+        let (decided, end) = (
+            watch::ends(config, topic, true)?,
+            watch::ends(config, topic, false)?,
+        );
+        if decided == end {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "a transaction stays open in {topic}: decided up to {decided:?}, written up to {end:?}"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

@@ -1,0 +1,73 @@
+//! The broker goes away, or the network between it and the service.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Extent;
+use crate::proxy::Faults;
+use crate::stage::Stage;
+
+/// Before the first fault, so that it meets a service under way.
+const WARM: Duration = Duration::from_secs(2);
+/// A client waits up to a minute for an answer that never comes.
+const RECOVERY: Duration = Duration::from_secs(90);
+
+pub(super) fn restart(stage: &mut Stage, extent: Extent) -> Result<()> {
+    for _ in 0..extent.pick(1, 5) {
+        stage.pause(WARM)?;
+        stage.broker.stop()?;
+        stage.broker.up()?;
+        let fault = stage.fault_ends()?;
+        stage.recover(&fault, RECOVERY)?;
+    }
+    Ok(())
+}
+
+pub(super) fn kill(stage: &mut Stage, extent: Extent) -> Result<()> {
+    for _ in 0..extent.pick(1, 5) {
+        let millis = stage.random.between(1_000, 3_000);
+        stage.pause(Duration::from_millis(millis))?;
+        stage.broker.kill()?;
+        stage.broker.up()?;
+        let fault = stage.fault_ends()?;
+        stage.recover(&fault, RECOVERY)?;
+    }
+    Ok(())
+}
+
+pub(super) fn unreachable(stage: &mut Stage, extent: Extent) -> Result<()> {
+    stage.pause(WARM)?;
+    stage.proxy.set_both(Faults {
+        black_hole: true,
+        ..Faults::default()
+    });
+    stage.pause(extent.seconds(20, 300))?;
+    let vanished = stage.proxy.counts().vanished_bytes;
+    stage.fired(vanished > 0, "no byte vanished");
+    stage.proxy.heal();
+    let fault = stage.fault_ends()?;
+    stage.recover(&fault, RECOVERY)
+}
+
+pub(super) fn flaky(stage: &mut Stage, extent: Extent) -> Result<()> {
+    stage.pause(WARM)?;
+    let latency = Duration::from_millis(50);
+    stage.proxy.set_both(Faults {
+        latency,
+        jitter: latency,
+        bytes_per_second: Some(1_000_000),
+        black_hole: false,
+    });
+    let mut resets = 0;
+    for _ in 0..extent.pick(12, 120) {
+        stage.pause(Duration::from_secs(1))?;
+        resets += u32::from(stage.proxy.reset_one());
+    }
+    let delayed = stage.proxy.counts().delayed_chunks;
+    stage.fired(resets > 5 && delayed > 100, "hardly a reset or a delay");
+    stage.note(format!("{resets} resets"));
+    stage.proxy.heal();
+    let fault = stage.fault_ends()?;
+    stage.recover(&fault, RECOVERY)
+}

@@ -1,0 +1,152 @@
+//! Processes go away: killed, stopped, leaving.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use forewarn_pipeline::kafka::killpoint::{KillPoint, VARIABLE};
+
+use super::Extent;
+use crate::signals::Signal;
+use crate::stage::Stage;
+
+const RECOVERY: Duration = Duration::from_secs(60);
+/// How long a worker may take to come to its point: it starts, is given partitions and rebuilds their state.
+const TO_THE_POINT: Duration = Duration::from_secs(60);
+/// Transactions before a point is meant, at most: a second or two of them.
+const TRANSACTIONS: u64 = 40;
+
+pub(super) fn kill_random(stage: &mut Stage, extent: Extent) -> Result<()> {
+    for _ in 0..extent.pick(5, 100) {
+        let millis = stage.random.between(300, 2_500);
+        stage.pause(Duration::from_millis(millis))?;
+        let place = stage.random.between(0, stage.fleet.len() as u64) as usize;
+        if !stage.fleet.is_running(place) {
+            continue;
+        }
+        stage.fleet.kill(place)?;
+        let fault = stage.fault_ends()?;
+        // Sooner or later than the session timeout: the same process comes back, or another one takes over.
+        let millis = stage.random.between(0, 4_500);
+        stage.pause(Duration::from_millis(millis))?;
+        stage.fleet.start(place)?;
+        stage.recover(&fault, RECOVERY)?;
+    }
+    Ok(())
+}
+
+/// One worker dies at point after point; the other one and its next life go on.
+pub(super) fn kill_points(stage: &mut Stage, extent: Extent) -> Result<()> {
+    stage.fleet.terminate(0)?;
+    let mut version = 1;
+    for _ in 0..extent.pick(1, 5) {
+        for (point, name) in KillPoint::ALL {
+            let passing = match point {
+                KillPoint::MidSwap => 1,
+                _ => stage.random.between(10, TRANSACTIONS),
+            };
+            let armed = format!("{name}:{passing}");
+            stage.fleet.start_with(0, &[(VARIABLE, &armed)])?;
+            if point == KillPoint::MidSwap {
+                // Once it is there: a version that lies there at the start is no swap.
+                stage.pause(Duration::from_secs(3))?;
+                version += 1;
+                stage
+                    .pipeline
+                    .drop_in("each", version, "plain", f64::from(version))?;
+            }
+            let deadline = Instant::now() + TO_THE_POINT;
+            while stage.fleet.is_running(0) && Instant::now() < deadline {
+                stage.pause(Duration::from_millis(50))?;
+            }
+            if stage.fleet.is_running(0) {
+                stage.fired(false, &armed);
+                stage.fleet.kill(0)?;
+            } else {
+                let status = stage.fleet.wait(0, RECOVERY)?;
+                let killed = status.signal() == Some(9);
+                stage.fired(killed, &format!("{armed}: the process ended with {status}"));
+            }
+        }
+        let fault = stage.fault_ends()?;
+        stage.fleet.start(0)?;
+        stage.recover(&fault, RECOVERY)?;
+        stage.fleet.terminate(0)?;
+    }
+    stage.fleet.start(0)
+}
+
+pub(super) fn zombie(stage: &mut Stage, extent: Extent) -> Result<()> {
+    // Being fenced may end a process; it is started again.
+    stage.may_end = true;
+    let partitions = stage.pipeline.settings.partitions;
+    let session = stage.pipeline.settings.session_timeout;
+    for round in 0..extent.pick(1, 10) {
+        let (zombie, other) = (round % 2, 1 - round % 2);
+        let millis = stage.random.between(500, 2_500);
+        stage.pause(Duration::from_millis(millis))?;
+        let (own_log, other_log) = (stage.fleet.log_end(zombie), stage.fleet.log_end(other));
+        let stopped = stage.fleet.signal(zombie, Signal::Stop);
+        stage.fired(stopped, "SIGSTOP");
+        stage.pause(2 * session)?;
+        let took_over = stage
+            .fleet
+            .has_said(other, other_log, "partitions assigned");
+        stage.fired(took_over, "nobody took the partitions over");
+        stage.fleet.signal(zombie, Signal::Continue);
+        let fault = stage.fault_ends()?;
+        stage.recover(&fault, RECOVERY)?;
+        let deadline = Instant::now() + RECOVERY;
+        let signs = [
+            "going back to the committed offsets",
+            "partitions given up",
+            "error",
+        ];
+        let noticed = |stage: &Stage| {
+            signs
+                .iter()
+                .any(|sign| stage.fleet.has_said(zombie, own_log, sign))
+        };
+        while !noticed(stage) && Instant::now() < deadline {
+            stage.pause(Duration::from_millis(100))?;
+        }
+        let noticed = noticed(stage);
+        stage.fired(noticed, "the zombie did not notice that it was one");
+        let since = Instant::now();
+        let all = |stage: &Stage| stage.watch().partitions_since(since) == partitions;
+        stage.until(RECOVERY, "an output of every partition", all)?;
+    }
+    Ok(())
+}
+
+pub(super) fn churn(stage: &mut Stage, extent: Extent) -> Result<()> {
+    let every = Duration::from_secs(5);
+    let mut running: Vec<usize> = (0..4).collect();
+    let mut absent: Vec<usize> = (4..stage.fleet.len()).collect();
+    for change in 0..extent.pick(5, 60) {
+        let since = Instant::now();
+        let at = stage.random.between(0, running.len() as u64) as usize;
+        match change % 4 {
+            0 | 2 => {
+                let place = running.remove(at);
+                if change % 4 == 0 {
+                    let status = stage.fleet.terminate(place)?;
+                    if !status.success() {
+                        stage.problem(format!("worker {place} ended with {status} after SIGTERM"));
+                    }
+                } else {
+                    stage.fleet.kill(place)?;
+                }
+                absent.push(place);
+            }
+            _ => {
+                let place = absent.remove(0);
+                stage.fleet.start(place)?;
+                running.push(place);
+            }
+        }
+        stage.pause(every.saturating_sub(since.elapsed()))?;
+    }
+    let fault = stage.fault_ends()?;
+    stage.recover(&fault, RECOVERY)
+}

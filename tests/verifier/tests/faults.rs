@@ -1,0 +1,86 @@
+//! The verifier itself, in its short form: it finds what is planted, and the service passes its scenarios.
+//!
+//! A test that needs something which is not there says `skipped: ...` and passes; `make test` provides Kafka. Each
+//! scenario starts a broker of its own.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+/// Each of these puts a load on the machine: two at a time would measure each other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `verifier`, or says that the test is skipped. The service lies beside it.
+fn verifier(args: &[&str]) -> Option<Output> {
+    if std::env::var_os("FOREWARN_TEST_BROKERS").is_none() {
+        println!("skipped: no Kafka (`make test` sets it up and sets FOREWARN_TEST_BROKERS)");
+        return None;
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_verifier"));
+    Some(Command::new(program).args(args).output().unwrap())
+}
+
+fn reports(output: &Output) -> Vec<Value> {
+    let told = String::from_utf8_lossy(&output.stdout);
+    let parsed = serde_json::from_str(&told);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    parsed.unwrap_or_else(|error| panic!("{error}: {told}{errors}"))
+}
+
+#[test]
+fn each_planted_defect_fails_its_judgement_and_no_other() {
+    let _alone = alone();
+    let plants = "missing,doubled,order,value,state,unprocessed";
+    let args = [
+        "run", "calm", "--seed", "1", "--output", "json", "--plant", plants,
+    ];
+    let Some(output) = verifier(&args) else {
+        return;
+    };
+    let reports = reports(&output);
+    assert_eq!(output.status.code(), Some(1), "{reports:#?}");
+    let red: Vec<&Value> = reports.iter().map(|report| &report["red"]).collect();
+    let expected = [
+        "missing",
+        "doubled",
+        "order",
+        "values",
+        "state",
+        "processed",
+    ]
+    .map(|name| json!([name]));
+    assert_eq!(red, expected.iter().collect::<Vec<_>>(), "{reports:#?}");
+    for report in &reports {
+        assert_eq!(report["problems"], json!([]));
+        // The load reaches everything but the dead letters, which are those of `poison`.
+        for sink in report["verdict"]["by_sink"].as_array().unwrap() {
+            let (name, count) = (sink[0].as_str().unwrap(), sink[1].as_u64().unwrap());
+            assert_eq!(count > 0, name != "dead-letters", "{name}: {count}");
+        }
+        assert!(report["verdict"]["marks"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn the_service_passes_all_scenarios_in_their_short_form() {
+    let _alone = alone();
+    let Some(output) = verifier(&["run", "--all"]) else {
+        return;
+    };
+    // The line of each scenario has its seed.
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
