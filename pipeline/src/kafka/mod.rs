@@ -9,7 +9,8 @@
 //!
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `notices.rs`
 //! reads what other topics say about assets; `progress.rs` reads back where either was done. `past.rs` reads a
-//! log up to its present end, for these and for `replay.rs`.
+//! log up to its present end, for these and for `replay.rs`. `identity.rs` refuses to start beside a process of
+//! the same identity, `lag.rs` knows how far behind each partition is.
 //!
 //! Invariants:
 //! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
@@ -17,7 +18,9 @@
 
 pub mod client;
 pub mod deliveries;
+mod identity;
 mod idle;
+mod lag;
 mod notices;
 mod past;
 mod progress;
@@ -29,6 +32,13 @@ mod swapping;
 pub mod topics;
 mod worker;
 
+use std::time::Duration;
+
+pub use identity::Taken;
+pub(crate) use identity::require as require_identity;
 pub use sink::{Counts, SinkError};
 pub use swapping::Links;
 pub use worker::{Worker, WorkerError};
+
+/// How long the brokers may take to answer one question: a step of a transaction, an offset, the next record.
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);

@@ -17,15 +17,15 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use super::ANSWER;
 use super::client;
 use super::deliveries::{Deliveries, Failed};
 use crate::alarms::AlarmEvent;
 use crate::config::{Config, Guarantee};
 use crate::engine::Disposition;
 use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
+use crate::pulse;
 
-/// How long brokers may take for one step of a transaction.
-const ANSWER: Duration = Duration::from_secs(30);
 /// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -49,6 +49,19 @@ impl SinkError {
             | SinkError::Commit(source)
             | SinkError::Produce { source, .. } => kafka_disposition(source),
         }
+    }
+
+    /// Has another process fenced `sink`? Calls after the first one that was refused tell only that the client
+    /// can't go on; the client itself knows why.
+    pub fn is_fenced(&self, sink: Option<&Sink>) -> bool {
+        let code = match self {
+            SinkError::Unacknowledged => None,
+            SinkError::Open(source)
+            | SinkError::Commit(source)
+            | SinkError::Produce { source, .. } => source.rdkafka_error_code(),
+        };
+        let fatal = || sink.and_then(|sink| sink.producer.client().fatal_error());
+        code.is_some_and(fenced) || fatal().is_some_and(|(code, _)| fenced(code))
     }
 }
 
@@ -96,6 +109,8 @@ pub struct Sink {
     guarantee: Guarantee,
     topics: Arc<Topics>,
     in_transaction: bool,
+    /// When the latest transaction began.
+    begun: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -120,8 +135,7 @@ impl Sink {
             .create_with_context(Deliveries::default())
             .map_err(SinkError::Open)?;
         if guarantee == Guarantee::ExactlyOnce {
-            producer
-                .init_transactions(ANSWER)
+            pulse::call("init_transactions", || producer.init_transactions(ANSWER))
                 .map_err(SinkError::Open)?;
         }
         Ok(Sink {
@@ -138,13 +152,22 @@ impl Sink {
                 progress: config.progress_topic(),
             }),
             in_transaction: false,
+            begun: None,
         })
+    }
+
+    /// Has the transaction at hand lasted so long that the brokers may have ended it by themselves? They refuse its
+    /// producer then, as they do when another process has fenced it.
+    pub fn may_have_expired(&self) -> bool {
+        let lasts = self.begun.map(|begun| begun.elapsed());
+        self.in_transaction && lasts.is_some_and(|lasts| lasts >= client::TRANSACTION_TIMEOUT)
     }
 
     fn begin(&mut self) -> Result<(), KafkaError> {
         if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction {
             self.producer.begin_transaction()?;
             self.in_transaction = true;
+            self.begun = Some(Instant::now());
         }
         Ok(())
     }
@@ -164,9 +187,10 @@ impl Sink {
         self.wait_until_acknowledged()?;
         match self.guarantee {
             Guarantee::AtLeastOnce if offsets.count() == 0 => Ok(()),
-            Guarantee::AtLeastOnce => consumer
-                .commit(offsets, CommitMode::Sync)
-                .map_err(SinkError::Commit),
+            Guarantee::AtLeastOnce => {
+                pulse::call("commit", || consumer.commit(offsets, CommitMode::Sync))
+                    .map_err(SinkError::Commit)
+            }
             Guarantee::ExactlyOnce => {
                 // Taken just before each commit: an old generation would be refused.
                 let group = consumer
@@ -188,11 +212,17 @@ impl Sink {
         // Without new offsets, what a quiet partition caused is committed alone.
         if offsets.count() > 0 {
             again_while_retriable(|| {
-                self.producer
-                    .send_offsets_to_transaction(offsets, group, ANSWER)
+                pulse::call("send_offsets_to_transaction", || {
+                    self.producer
+                        .send_offsets_to_transaction(offsets, group, ANSWER)
+                })
             })?;
         }
-        again_while_retriable(|| self.producer.commit_transaction(ANSWER))
+        again_while_retriable(|| {
+            pulse::call("commit_transaction", || {
+                self.producer.commit_transaction(ANSWER)
+            })
+        })
     }
 
     fn wait_until_acknowledged(&self) -> Result<(), SinkError> {
@@ -203,7 +233,7 @@ impl Sink {
             }
             // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
             // the core from the broker that is waited for.
-            self.producer.poll(Duration::ZERO);
+            self.poll();
             std::thread::sleep(IN_FLIGHT_PAUSE);
         }
         match self.producer.context().take_failed() {
@@ -217,15 +247,16 @@ impl Sink {
 
     /// Serves acknowledgements without waiting.
     pub fn poll(&self) {
-        self.producer.poll(Duration::ZERO);
+        pulse::call("poll", || self.producer.poll(Duration::ZERO));
     }
 
     /// Drops what was sent since the last commit; readers of `read_committed` never see it.
     pub fn abort(&mut self) -> Result<(), SinkError> {
         if self.in_transaction {
-            self.producer
-                .abort_transaction(ANSWER)
-                .map_err(SinkError::Commit)?;
+            pulse::call("abort_transaction", || {
+                self.producer.abort_transaction(ANSWER)
+            })
+            .map_err(SinkError::Commit)?;
             self.in_transaction = false;
         }
         self.producer.context().take_failed();
@@ -248,7 +279,7 @@ impl Sink {
                     if Instant::now() < deadline =>
                 {
                     record = back;
-                    self.producer.poll(Duration::from_millis(5));
+                    pulse::call("poll", || self.producer.poll(Duration::from_millis(5)));
                 }
                 Err((source, _)) => return Err(failed(source)),
             }
