@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::groups::GroupList;
+use rdkafka::groups::{GroupInfo, GroupList};
 
 use super::client::{self, Role, Silent};
 use crate::config::{Config, Guarantee};
@@ -124,7 +124,7 @@ impl Group {
     /// The host of a member that has the identity.
     fn member_of(&self, config: &Config, instance: &str) -> Result<Option<String>, KafkaError> {
         let list = self.describe(&config.name)?;
-        let mut members = list.groups().iter().flat_map(|group| group.members());
+        let mut members = list.groups().iter().flat_map(GroupInfo::members);
         let found = members.find(|member| is_of(member.client_id(), &config.name, instance));
         // Brokers write it with a slash, as Java does.
         Ok(found.map(|member| member.client_host().trim_start_matches('/').to_owned()))

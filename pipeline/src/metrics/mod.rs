@@ -225,7 +225,7 @@ impl Metrics {
                 scored: scored as u64,
                 unscored: (all - scored + without.count()) as u64,
             };
-            self.add_results(name.unwrap_or(&planned.model.name), of);
+            self.add_results(name.unwrap_or(&planned.model.name), &of);
         }
         for change in step.alarms {
             let name = &step.plan.alarms[change.alarm].name;
@@ -233,7 +233,7 @@ impl Metrics {
         }
     }
 
-    fn add_results(&self, name: &str, new: ModelResults) {
+    fn add_results(&self, name: &str, new: &ModelResults) {
         let Ok(mut results) = self.results.lock() else {
             return;
         };
@@ -245,7 +245,7 @@ impl Metrics {
             of.unscored += new.unscored;
         } else {
             let model = name.to_owned();
-            results.push(ModelResults { model, ..new });
+            results.push(ModelResults { model, ..*new });
         }
     }
 
