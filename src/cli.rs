@@ -78,6 +78,9 @@ pub(crate) struct RunArgs {
     /// Create topics that do not exist, with this many partitions
     #[arg(long, value_name = "PARTITIONS", num_args = 0..=1, default_missing_value = "4")]
     pub create_topics: Option<usize>,
+    /// Fence another process that runs with the same delivery.instance, instead of refusing to start beside it
+    #[arg(long)]
+    pub take_over: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,7 +22,8 @@
 //! | [`dead_letter`] | dead letters read back, and receipts of those that were sent again |
 //! | [`kafka`] | the rim: consumer, producer, transactions, workers |
 //! | [`swap`] | new versions of models while the service runs |
-//! | [`service`], [`metrics`] | threads and shutdown; counters |
+//! | [`service`], `watchdog` | threads and shutdown; a worker that is stuck |
+//! | [`metrics`], [`health`], [`pulse`], [`http`] | counters; how it stands; what a worker is in; who may ask |
 //!
 //! Not here: what a model is (the `models` crate), command line and terminal (the binary).
 
@@ -36,7 +37,9 @@ pub mod dead_letter;
 pub mod decode;
 pub mod engine;
 pub mod feature;
+pub mod health;
 pub mod held;
+pub mod http;
 pub mod kafka;
 pub mod marks;
 pub mod message;
@@ -45,6 +48,7 @@ pub mod notices;
 pub mod plan;
 pub mod prediction;
 pub mod publish;
+pub mod pulse;
 pub mod refusal;
 pub mod routing;
 pub mod rows;
@@ -55,11 +59,13 @@ pub mod signal;
 pub mod state;
 pub mod swap;
 pub mod unscored;
+mod watchdog;
 pub mod watermark;
 pub mod window;
 
 pub use config::{Config, Problems};
 pub use engine::Engine;
+pub use http::Http;
 pub use plan::Plan;
 pub use prediction::Prediction;
 pub use service::{Service, Shutdown};

@@ -105,21 +105,26 @@ impl Running {
         self.0.wait().expect("own child");
     }
 
-    /// SIGTERM, and how it ended within ten seconds.
-    pub fn terminate(mut self) -> std::process::ExitStatus {
-        let id = self.0.id().to_string();
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .expect("kill");
-        let deadline = Instant::now() + Duration::from_secs(10);
+    /// How it ends by itself.
+    pub fn ended(mut self, limit: Duration) -> std::process::ExitStatus {
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(status) = self.0.try_wait().expect("own child") {
                 return status;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("the service did not stop within 10 s of SIGTERM");
+        panic!("it did not end within {limit:?}");
+    }
+
+    /// SIGTERM, and how it ended within ten seconds.
+    pub fn terminate(self) -> std::process::ExitStatus {
+        let id = self.0.id().to_string();
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .expect("kill");
+        self.ended(Duration::from_secs(10))
     }
 }
 

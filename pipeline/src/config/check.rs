@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use super::load::{Config, Reader};
 use super::sections::{AssetSource, EventTime};
+use crate::kafka::ANSWER;
 
 /// Settings that the delivery guarantee rests on, so that `kafka.options` must not change them.
-const OWN_OPTIONS: [&str; 9] = [
+const OWN_OPTIONS: [&str; 12] = [
     "bootstrap.servers",
+    "client.id",
     "group.id",
+    "group.instance.id",
+    "enable.partition.eof",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.offset.reset",
@@ -38,6 +42,11 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     }
     if config.delivery.commit_interval.is_zero() {
         reader.problem("delivery.commit-interval", "must be longer than 0");
+    }
+    if config.delivery.watchdog <= ANSWER {
+        let seconds = ANSWER.as_secs();
+        let message = format!("must be longer than {seconds}s: brokers have that long to answer");
+        reader.problem("delivery.watchdog", message);
     }
     if let Err(error) = config.models.policy() {
         reader.problem("models.public-keys", error.to_string());

@@ -1,6 +1,7 @@
 //! The sections of the configuration file. The comment on a field is the user's reference.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -411,13 +412,19 @@ pub struct Delivery {
     /// 10 ms the commits cost half of the throughput. Default: 25 ms.
     #[serde(with = "humantime_serde")]
     pub commit_interval: Duration,
-    /// What tells this process from others of the same pipeline; part of the transactional id. Two running
-    /// processes with the same one stop each other. Default: the host's name.
+    /// What tells this process from others of the same pipeline; part of the transactional ids and of the
+    /// clients' names. Under exactly-once a second process with the same one refuses to start. Default: the host's
+    /// name.
     pub instance: Option<String>,
     /// How often the state of each partition is written down, with the outputs and offsets of its commit: so much
     /// of the input is read again when a partition is taken over. Shorter: more is written. `"never"`: state is
     /// rebuilt from the log's start. Default: 1 min.
     pub snapshot_every: OrNever,
+    /// How long one call of the Kafka client may take. Calls are bounded by 30 s, but have been seen to block for
+    /// ever; after this time the process ends with status 4, to be started anew by its supervisor. Too short, and
+    /// brokers that are only slow end it; it must be longer than 30 s. Default: 60 s.
+    #[serde(with = "humantime_serde")]
+    pub watchdog: Duration,
 }
 
 impl Default for Delivery {
@@ -427,6 +434,7 @@ impl Default for Delivery {
             commit_interval: Duration::from_millis(25),
             instance: None,
             snapshot_every: OrNever(Some(Duration::from_mins(1))),
+            watchdog: Duration::from_secs(60),
         }
     }
 }
@@ -445,10 +453,17 @@ pub struct Service {
     /// Worker threads; each has its own Kafka clients, sessions and share of the partitions. More than
     /// there are partitions stay idle. Default: 1.
     pub workers: usize,
+    /// Address and port on which `/livez`, `/readyz` and `/metrics` are served over HTTP, such as
+    /// `"127.0.0.1:9100"`; port 0 is any that is free. There is no encryption and no password: listen where only
+    /// the monitoring reaches it. Default: nowhere.
+    pub http: Option<SocketAddr>,
 }
 
 impl Default for Service {
     fn default() -> Self {
-        Service { workers: 1 }
+        Service {
+            workers: 1,
+            http: None,
+        }
     }
 }

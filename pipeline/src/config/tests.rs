@@ -251,3 +251,25 @@ fn the_example_of_the_guide_is_right_but_for_its_models() {
         assert!(problem.path.starts_with("models."), "{problem:?}");
     }
 }
+
+#[test]
+fn what_an_operator_sets_is_checked() {
+    let good = format!("{GOOD}watchdog = \"2m\"\n[service]\nhttp = \"127.0.0.1:9100\"\n");
+    let config = parse(&good).unwrap();
+    assert_eq!(config.delivery.watchdog, Duration::from_secs(120));
+    assert_eq!(config.service.http, "127.0.0.1:9100".parse().ok());
+    let defaults = parse(GOOD).unwrap();
+    assert_eq!(defaults.service.http, None);
+    assert_eq!(defaults.delivery.watchdog, Duration::from_secs(60));
+    let bad = format!(
+        "{GOOD}watchdog = \"30s\"\n[service]\nhttp = \"9100\"\n[kafka.options]\n\"client.id\" = \"x\"\n"
+    );
+    let told = parse(&bad).unwrap_err().to_string();
+    for problem in [
+        "delivery.watchdog: must be longer than 30s",
+        "service.http",
+        "client.id: is set by forewarn",
+    ] {
+        assert!(told.contains(problem), "{problem} in\n{told}");
+    }
+}

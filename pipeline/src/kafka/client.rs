@@ -12,8 +12,8 @@ use crate::config::{Config, Guarantee, Kafka};
 /// What a client is for.
 #[derive(Debug, Clone, Copy)]
 pub enum Role<'a> {
-    /// A worker's consumer in its group.
-    Consumer { group: &'a str },
+    /// A worker's consumer in its group; `id` is how the brokers call it.
+    Consumer { group: &'a str, id: &'a str },
     /// A worker's producer under exactly-once.
     Transactional { id: &'a str },
     /// A producer without transactions: at-least-once workers and feeds.
@@ -24,7 +24,7 @@ pub enum Role<'a> {
 
 /// How long a broker may leave an open transaction of a dead worker before it aborts it; until then readers
 /// of `read_committed` wait.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The configuration of one client.
 pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
@@ -36,13 +36,17 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
         .set("log.connection.close", "false")
         .set("allow.auto.create.topics", "false");
     match role {
-        Role::Consumer { group } => {
+        Role::Consumer { group, id } => {
             // Committing is the sink's work: offsets belong to the transaction.
             config
                 .set("group.id", group)
+                // The group's members are known by it: see `identity.rs`.
+                .set("client.id", id)
                 .set("enable.auto.commit", "false")
                 .set("enable.auto.offset.store", "false")
                 .set("auto.offset.reset", "error")
+                // What lags behind is told from what has nothing to read: see `Source::end_for`.
+                .set("enable.partition.eof", "true")
                 .set("isolation.level", "read_committed")
                 // How long the partitions of a worker that was killed wait for another one.
                 .set("session.timeout.ms", "10000")
@@ -63,6 +67,7 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
             produce_fast(&mut config);
             let timeout = TRANSACTION_TIMEOUT.as_millis().to_string();
             config
+                .set("client.id", id)
                 .set("transactional.id", id)
                 .set("transaction.timeout.ms", timeout);
         }
@@ -120,10 +125,21 @@ fn produce_fast(config: &mut ClientConfig) {
         .set("queue.buffering.max.kbytes", "131072");
 }
 
-/// The name that tells this process's transactional producers from others of the same pipeline.
+/// The name that tells a worker from those of other processes of the same pipeline: its transactional id, and how
+/// brokers call its clients.
 pub fn transactional_id(config: &Config, worker: usize) -> String {
-    let instance = config.delivery.instance.clone().unwrap_or_else(host_name);
-    format!("{}-{instance}-{worker}", config.name)
+    let identity = identity(&config.name, &instance(config));
+    format!("{identity}-{worker}")
+}
+
+/// What the workers of a process have in common.
+pub(super) fn identity(pipeline: &str, instance: &str) -> String {
+    format!("{pipeline}-{instance}")
+}
+
+/// What tells this process from others of the same pipeline.
+pub(super) fn instance(config: &Config) -> String {
+    config.delivery.instance.clone().unwrap_or_else(host_name)
 }
 
 /// The role of a worker's producer.

@@ -10,7 +10,8 @@
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `notices.rs`
 //! reads what other topics say about assets; `progress.rs` reads back where either was done, `snapshots.rs` state
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
-//! `replay.rs`. `killpoint.rs` names where a test may let the process die.
+//! `replay.rs`. `identity.rs` refuses to start beside a process of the same identity, `lag.rs` knows how far behind
+//! each partition is. `killpoint.rs` names where a test may let the process die.
 //!
 //! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
 //!
@@ -21,8 +22,10 @@
 pub mod client;
 pub mod dead_letters;
 pub mod deliveries;
+mod identity;
 mod idle;
 pub mod killpoint;
+mod lag;
 mod notices;
 mod past;
 mod produce;
@@ -38,6 +41,13 @@ mod takeover;
 pub mod topics;
 mod worker;
 
+use std::time::Duration;
+
+pub use identity::Taken;
+pub(crate) use identity::require as require_identity;
 pub use sink::{Counts, OMITTED, SinkError};
 pub use swapping::Links;
 pub use worker::{Worker, WorkerError};
+
+/// How long the brokers may take to answer one question: a step of a transaction, an offset, the next record.
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);

@@ -15,11 +15,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 
+pub(super) use super::ANSWER;
 use super::client::{self, Role, Silent};
 use crate::config::Config;
-
-/// How long the brokers may take to answer, or to give the next record.
-pub(super) const ANSWER: Duration = Duration::from_secs(30);
+use crate::pulse;
 
 pub(super) struct Past {
     consumer: BaseConsumer<Silent>,
@@ -53,13 +52,13 @@ impl Past {
         let elements = list.elements();
         let numbers = elements.iter().map(TopicPartitionListElem::partition);
         *self.left.borrow_mut() = numbers.collect();
-        self.consumer.assign(list)
+        pulse::call("assign", || self.consumer.assign(list))
     }
 
     /// The next record, whether or not the end was reached before; `None` when none comes within `wait`.
     pub fn more(&self, wait: Duration) -> KafkaResult<Option<BorrowedMessage<'_>>> {
         loop {
-            match self.consumer.poll(wait) {
+            match pulse::call("poll", || self.consumer.poll(wait)) {
                 Some(Ok(message)) => return Ok(Some(message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) if is_final(&error) => return Err(error),
@@ -84,7 +83,7 @@ impl Past {
     pub fn next(&self) -> KafkaResult<Option<BorrowedMessage<'_>>> {
         let deadline = Instant::now() + ANSWER;
         while !self.left.borrow().is_empty() {
-            match self.consumer.poll(Duration::from_millis(100)) {
+            match pulse::call("poll", || self.consumer.poll(Duration::from_millis(100))) {
                 Some(Ok(message)) => return Ok(Some(message)),
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     self.left.borrow_mut().remove(&partition);

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use super::ANSWER;
 use super::deliveries::{Deliveries, Failed};
 use super::sink::SinkError;
+use crate::pulse;
 
-/// How long brokers may take for one step of a transaction.
-pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -29,7 +29,7 @@ pub(super) fn send(
                 if Instant::now() < deadline =>
             {
                 record = back;
-                producer.poll(Duration::from_millis(5));
+                pulse::call("poll", || producer.poll(Duration::from_millis(5)));
             }
             Err((source, _)) => {
                 return Err(SinkError::Produce {

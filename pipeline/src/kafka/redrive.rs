@@ -22,10 +22,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use super::ANSWER;
 use super::client::{self, Role};
 use super::dead_letters::{Dead, DeadLetterError, DeadLetters, Original, Records, partitions};
 use super::deliveries::Deliveries;
-use super::produce::{ANSWER, again_while_retriable, send, wait_until_acknowledged};
+use super::produce::{again_while_retriable, send, wait_until_acknowledged};
 use super::sink::{SinkError, fenced};
 use crate::config::{Config, EventTime};
 use crate::dead_letter::{Entry, Letter, Offsets, Position, RECEIPT_PIPELINE, REDRIVE, REDRIVEN};

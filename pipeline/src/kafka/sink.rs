@@ -9,7 +9,7 @@
 //! acknowledged. One failed record fails the commit.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata};
@@ -17,15 +17,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use super::ANSWER;
 use super::client;
 use super::deliveries::Deliveries;
 use super::killpoint::KillPoint;
-use super::produce::{ANSWER, again_while_retriable, send, wait_until_acknowledged};
+use super::produce::{again_while_retriable, send, wait_until_acknowledged};
 use crate::alarms::AlarmEvent;
 use crate::config::{Config, Guarantee};
 use crate::dead_letter;
 use crate::engine::Disposition;
 use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
+use crate::pulse;
 
 /// Of an abort, between two looks at reports.
 const ABORT_STEP: Duration = Duration::from_millis(500);
@@ -50,6 +52,19 @@ impl SinkError {
             | SinkError::Commit(source)
             | SinkError::Produce { source, .. } => kafka_disposition(source),
         }
+    }
+
+    /// Has another process fenced `sink`? Calls after the first one that was refused tell only that the client
+    /// can't go on; the client itself knows why.
+    pub fn is_fenced(&self, sink: Option<&Sink>) -> bool {
+        let code = match self {
+            SinkError::Unacknowledged => None,
+            SinkError::Open(source)
+            | SinkError::Commit(source)
+            | SinkError::Produce { source, .. } => source.rdkafka_error_code(),
+        };
+        let fatal = || sink.and_then(|sink| sink.producer.client().fatal_error());
+        code.is_some_and(fenced) || fatal().is_some_and(|(code, _)| fenced(code))
     }
 }
 
@@ -105,6 +120,8 @@ pub struct Sink {
     guarantee: Guarantee,
     topics: Arc<Topics>,
     in_transaction: bool,
+    /// When the latest transaction began.
+    begun: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -130,8 +147,7 @@ impl Sink {
             .create_with_context(Deliveries::default())
             .map_err(SinkError::Open)?;
         if guarantee == Guarantee::ExactlyOnce {
-            producer
-                .init_transactions(ANSWER)
+            pulse::call("init_transactions", || producer.init_transactions(ANSWER))
                 .map_err(SinkError::Open)?;
         }
         Ok(Sink {
@@ -149,7 +165,15 @@ impl Sink {
                 state: config.state_topic(),
             }),
             in_transaction: false,
+            begun: None,
         })
+    }
+
+    /// Has the transaction at hand lasted so long that the brokers may have ended it by themselves? They refuse its
+    /// producer then, as they do when another process has fenced it.
+    pub fn may_have_expired(&self) -> bool {
+        let lasts = self.begun.map(|begun| begun.elapsed());
+        self.in_transaction && lasts.is_some_and(|lasts| lasts >= client::TRANSACTION_TIMEOUT)
     }
 
     fn begin(&mut self) -> Result<(), KafkaError> {
@@ -157,6 +181,7 @@ impl Sink {
             self.producer.begin_transaction()?;
             self.in_transaction = true;
             KillPoint::AfterBegin.pass();
+            self.begun = Some(Instant::now());
         }
         Ok(())
     }
@@ -195,9 +220,10 @@ impl Sink {
         KillPoint::AfterProduce.pass();
         match self.guarantee {
             Guarantee::AtLeastOnce if offsets.count() == 0 => Ok(()),
-            Guarantee::AtLeastOnce => consumer
-                .commit(offsets, CommitMode::Sync)
-                .map_err(SinkError::Commit),
+            Guarantee::AtLeastOnce => {
+                pulse::call("commit", || consumer.commit(offsets, CommitMode::Sync))
+                    .map_err(SinkError::Commit)
+            }
             Guarantee::ExactlyOnce => {
                 // Taken just before each commit: an old generation would be refused.
                 let group = consumer
@@ -220,20 +246,26 @@ impl Sink {
         if offsets.count() > 0 {
             KillPoint::BeforeSendOffsets.pass();
             again_while_retriable(|| {
-                self.producer
-                    .send_offsets_to_transaction(offsets, group, ANSWER)
+                pulse::call("send_offsets_to_transaction", || {
+                    self.producer
+                        .send_offsets_to_transaction(offsets, group, ANSWER)
+                })
             })?;
             KillPoint::AfterSendOffsets.pass();
         }
         KillPoint::BeforeCommit.pass();
-        again_while_retriable(|| self.producer.commit_transaction(ANSWER))?;
+        again_while_retriable(|| {
+            pulse::call("commit_transaction", || {
+                self.producer.commit_transaction(ANSWER)
+            })
+        })?;
         KillPoint::AfterCommit.pass();
         Ok(())
     }
 
     /// Serves acknowledgements without waiting.
     pub fn poll(&self) {
-        self.producer.poll(Duration::ZERO);
+        pulse::call("poll", || self.producer.poll(Duration::ZERO));
     }
 
     /// Drops what was sent since the last commit; readers of `read_committed` never see it.
@@ -243,7 +275,9 @@ impl Sink {
             // it is this thread that takes them.
             again_while_retriable(|| {
                 self.producer.poll(Duration::ZERO);
-                self.producer.abort_transaction(ABORT_STEP)
+                pulse::call("abort_transaction", || {
+                    self.producer.abort_transaction(ABORT_STEP)
+                })
             })
             .map_err(SinkError::Commit)?;
             self.in_transaction = false;

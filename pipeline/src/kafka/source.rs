@@ -4,8 +4,9 @@
 //! the callback only notes it, `poll` ends the batch, and the worker drains, commits and answers between
 //! two batches. Until it has answered, the partitions still belong to it.
 
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::CString;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +19,10 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::ANSWER;
 use super::client::{self, Role};
 use crate::config::{Config, Start};
-
-/// How long a question to the group coordinator or a partition's leader may take.
-const ANSWER: Duration = Duration::from_secs(30);
+use crate::pulse;
 
 /// How long a question may take that can be asked again later.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -69,6 +69,15 @@ impl Resume {
             lost: committed.map_or(0, |committed| (log.start - committed).max(0)),
         }
     }
+}
+
+/// Where a partition's log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Everything up to there was given.
+    Reached,
+    /// The offset after the last record.
+    At(i64),
 }
 
 /// Notes rebalances.
@@ -126,15 +135,18 @@ pub struct Source {
     max_wait: Duration,
     /// The brokers were not reached when last heard of.
     outage: Cell<bool>,
+    /// Partitions that were read to the end of their log, with the end.
+    ends: RefCell<BTreeMap<i32, i64>>,
 }
 
 impl Source {
-    /// Joins the pipeline's group.
-    pub fn subscribe(config: &Config, stateful: bool) -> KafkaResult<Self> {
+    /// Joins the pipeline's group as a worker.
+    pub fn subscribe(config: &Config, worker: usize, stateful: bool) -> KafkaResult<Self> {
         let client = client::config(
             &config.kafka,
             Role::Consumer {
                 group: &config.name,
+                id: &client::transactional_id(config, worker),
             },
         );
         let consumer: BaseConsumer<Context> = client.create_with_context(Context::default())?;
@@ -147,6 +159,7 @@ impl Source {
             max_messages: config.source.max_batch_messages,
             max_wait: config.source.max_batch_wait,
             outage: Cell::new(false),
+            ends: RefCell::default(),
         })
     }
 
@@ -158,6 +171,14 @@ impl Source {
     /// Waits at most `idle` for a message, then gathers more until the batch is full or has waited long
     /// enough. A rebalance ends the batch.
     pub fn poll<'a>(
+        &'a self,
+        idle: Duration,
+        batch: &mut Vec<BorrowedMessage<'a>>,
+    ) -> KafkaResult<()> {
+        pulse::call("poll", || self.gather(idle, batch))
+    }
+
+    fn gather<'a>(
         &'a self,
         idle: Duration,
         batch: &mut Vec<BorrowedMessage<'a>>,
@@ -193,6 +214,12 @@ impl Source {
                 }
                 Ok(None)
             }
+            Err(KafkaError::PartitionEOF(partition)) => {
+                if let Some(end) = self.fetched_end(partition) {
+                    self.ends.borrow_mut().insert(partition, end);
+                }
+                Ok(None)
+            }
             Ok(Some(message)) => {
                 if self.outage.replace(false) {
                     tracing::info!("messages come again");
@@ -203,11 +230,52 @@ impl Source {
         }
     }
 
+    /// Are the brokers reached? Where they were not, they are asked.
+    pub fn is_reached(&self) -> bool {
+        if !self.outage.get() {
+            return true;
+        }
+        // A quiet topic gives no message to tell it by.
+        let told = pulse::call("fetch_metadata", || {
+            self.consumer.fetch_metadata(Some(&self.topic), AT_ONCE)
+        });
+        if told.is_ok() && self.outage.replace(false) {
+            tracing::info!("the brokers are reached again");
+        }
+        told.is_ok()
+    }
+
+    /// Where an assigned partition's log ends, as far as is known without asking.
+    pub fn end_known(&self, partition: i32) -> Option<End> {
+        let end = self.fetched_end(partition)?;
+        let reached = self.ends.borrow().get(&partition) == Some(&end);
+        Some(if reached { End::Reached } else { End::At(end) })
+    }
+
+    /// The end of a partition's log as the brokers told it with the last messages.
+    #[expect(unsafe_code, reason = "rdkafka has no function for it")]
+    fn fetched_end(&self, partition: i32) -> Option<i64> {
+        let topic = CString::new(self.topic.as_str()).ok()?;
+        let (mut low, mut end) = (0, 0);
+        // SAFETY: the consumer outlives the call, which reads the name and writes the two numbers.
+        let told = unsafe {
+            rdkafka::bindings::rd_kafka_get_watermark_offsets(
+                self.consumer.client().native_ptr(),
+                topic.as_ptr(),
+                partition,
+                &raw mut low,
+                &raw mut end,
+            )
+        };
+        (told == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && end >= 0).then_some(end)
+    }
+
     /// Where a partition's log ends, or nothing when the brokers do not say so at once.
     pub fn end(&self, partition: i32) -> Option<i64> {
-        let ends = self
-            .consumer
-            .fetch_watermarks(&self.topic, partition, AT_ONCE);
+        let ends = pulse::call("fetch_watermarks", || {
+            self.consumer
+                .fetch_watermarks(&self.topic, partition, AT_ONCE)
+        });
         ends.ok().map(|(_, end)| end)
     }
 
@@ -237,14 +305,18 @@ impl Source {
         for partition in partitions {
             list.add_partition(&self.topic, *partition);
         }
-        let committed = self.consumer.committed_offsets(list, ANSWER)?;
+        let committed = pulse::call("committed_offsets", || {
+            self.consumer.committed_offsets(list, ANSWER)
+        })?;
         committed
             .elements()
             .iter()
             .map(|element| {
-                let (low, high) =
+                let (low, high) = pulse::call("fetch_watermarks", || {
+                    let partition = element.partition();
                     self.consumer
-                        .fetch_watermarks(&self.topic, element.partition(), ANSWER)?;
+                        .fetch_watermarks(&self.topic, partition, ANSWER)
+                })?;
                 let committed = match element.offset() {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
@@ -267,10 +339,11 @@ impl Source {
                 .iter()
                 .map(|r| (r.partition, Offset::Offset(r.start))),
         )?;
-        match self.consumer.rebalance_protocol() {
+        self.forget_ends(resume);
+        pulse::call("assign", || match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&list),
             _ => self.consumer.assign(&list),
-        }
+        })
     }
 
     /// Lets revoked partitions go.
@@ -280,7 +353,12 @@ impl Source {
                 .iter()
                 .map(|partition| (*partition, Offset::Invalid)),
         )?;
-        release(&self.consumer, &list)
+        pulse::call("unassign", || release(&self.consumer, &list))
+    }
+
+    fn forget_ends(&self, resume: &[Resume]) {
+        let mut ends = self.ends.borrow_mut();
+        ends.retain(|partition, _| resume.iter().all(|r| r.partition != *partition));
     }
 
     /// Goes back in owned partitions.
@@ -290,7 +368,10 @@ impl Source {
                 .iter()
                 .map(|r| (r.partition, Offset::Offset(r.start))),
         )?;
-        let sought = self.consumer.seek_partitions(list, ANSWER)?;
+        self.forget_ends(resume);
+        let sought = pulse::call("seek_partitions", || {
+            self.consumer.seek_partitions(list, ANSWER)
+        })?;
         sought
             .elements()
             .iter()

@@ -111,6 +111,7 @@ impl Worker {
                 notices.again(partition);
             }
             self.quiet.heard(partition, Instant::now());
+            self.lag.forget(partition);
             self.committed.insert(partition, publish_from);
             self.written.insert(partition, written);
         }

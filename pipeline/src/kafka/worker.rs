@@ -25,6 +25,7 @@ use rdkafka::message::BorrowedMessage;
 
 use super::client;
 use super::idle::Quiet;
+use super::lag::Lag;
 use super::notices::NoticeReader;
 use super::reader::ReadError;
 use super::replay::borrow;
@@ -37,9 +38,10 @@ use crate::config::Config;
 use crate::engine::{Disposition, Engine, EngineError};
 use crate::marks::Mark;
 use crate::message::Message;
-use crate::metrics::{Inputs, Metrics};
+use crate::metrics::{Inputs, Metrics, Stage};
 use crate::plan::Plan;
 use crate::publish::Encoder;
+use crate::pulse;
 use crate::saved::{self, Change};
 use crate::service::Shutdown;
 use crate::swap::TrialRules;
@@ -60,6 +62,11 @@ pub enum WorkerError {
     Engine(#[from] EngineError),
     #[error("notices: {0}")]
     Notices(#[from] ReadError),
+    #[error(
+        "another process runs as instance {instance} of pipeline {pipeline} and took over from this one, which ends; \
+         what it had not committed, the other one scores: give each process a delivery.instance of its own"
+    )]
+    Fenced { instance: String, pipeline: String },
     #[error("a version on trial is rolled back: {reason}")]
     Trial {
         /// Of the model, in the plan.
@@ -75,8 +82,19 @@ impl WorkerError {
             WorkerError::Consumer(error) => kafka_disposition(error),
             WorkerError::Engine(error) => error.disposition(),
             WorkerError::Notices(ReadError::Kafka(error)) => kafka_disposition(error),
-            WorkerError::Notices(_) => Disposition::Halt,
+            WorkerError::Notices(_) | WorkerError::Fenced { .. } => Disposition::Halt,
             WorkerError::Trial { .. } => Disposition::Retry,
+        }
+    }
+
+    /// Says it in a sentence when another process has fenced the producer `sink`.
+    fn explained(self, config: &Config, sink: Option<&Sink>) -> Self {
+        match &self {
+            WorkerError::Sink(error) if error.is_fenced(sink) => WorkerError::Fenced {
+                instance: client::instance(config),
+                pipeline: config.name.clone(),
+            },
+            _ => self,
         }
     }
 }
@@ -114,6 +132,7 @@ pub struct Worker {
     /// Can anything become due without a record?
     has_timers: bool,
     pub(super) quiet: Quiet,
+    pub(super) lag: Lag,
     /// Where the plan has statuses that other topics tell.
     pub(super) notices: Option<NoticeReader>,
     pub(super) swapping: Swapping,
@@ -146,11 +165,13 @@ impl Worker {
         Ok(Worker {
             has_timers: plan.has_timers(&config),
             quiet: Quiet::new(config.event_time.idle_timeout.0),
+            lag: Lag::default(),
             notices,
             engine: Engine::new(&config, plan),
             encoder: Encoder::new(&config.name, &config.source.topic),
-            sink: Sink::open(&config, number)?,
-            source: Source::subscribe(&config, stateful)?,
+            sink: Sink::open(&config, number)
+                .map_err(|error| WorkerError::from(error).explained(&config, None))?,
+            source: Source::subscribe(&config, number, stateful)?,
             metrics,
             committed: HashMap::new(),
             written: HashMap::new(),
@@ -167,11 +188,21 @@ impl Worker {
     /// # Errors
     /// Those that can't be mended by trying again.
     pub fn run(mut self, shutdown: &Shutdown) -> Result<(), WorkerError> {
+        self.metrics.health.joining(self.number);
+        let done = self.serve(shutdown);
+        let done = done.map_err(|error| error.explained(&self.config, Some(&self.sink)));
+        // Closing the consumer leaves the group; it has been seen to hang.
+        pulse::call("close", || drop(self));
+        done
+    }
+
+    fn serve(&mut self, shutdown: &Shutdown) -> Result<(), WorkerError> {
         let mut pause = FIRST_PAUSE;
         // After an error the state is ahead of what is published. Until it has gone back, nothing else may
         // happen: a commit would skip the readings whose outputs were aborted.
         let mut must_go_back = false;
         while !shutdown.is_requested() {
+            pulse::beat();
             let done = if must_go_back {
                 self.go_back()
             } else {
@@ -179,15 +210,22 @@ impl Worker {
             };
             match done {
                 Ok(()) => {
-                    if !std::mem::take(&mut must_go_back) {
+                    if !std::mem::take(&mut must_go_back) && pause != FIRST_PAUSE {
                         pause = FIRST_PAUSE;
+                        self.metrics.health.going_on(self.number);
                     }
                 }
-                Err(error) if error.disposition() == Disposition::Halt => return Err(error),
+                Err(error)
+                    if error.disposition() == Disposition::Halt && !self.is_expired(&error) =>
+                {
+                    return Err(error);
+                }
                 Err(error) => {
                     let worker = self.number;
                     tracing::warn!(worker, %error, ?pause, "going back to the committed offsets");
                     self.metrics.restart();
+                    let health = &self.metrics.health;
+                    health.going_back(worker, &error.to_string());
                     must_go_back = true;
                     shutdown.wait(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -228,6 +266,7 @@ impl Worker {
         if has_work && self.last_commit.elapsed() >= interval {
             self.commit()?;
         }
+        self.tell();
         Ok(())
     }
 
@@ -241,15 +280,20 @@ impl Worker {
             quiet,
             has_timers,
             swapping,
+            lag,
+            config,
             ..
         } = self;
         let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
+        let begun = Instant::now();
         source.poll(idle, &mut batch)?;
         if batch.is_empty() {
             sink.poll();
             return Ok(());
         }
+        let polled = Instant::now();
         let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
+        lag.read(&messages);
         if *has_timers {
             let now = Instant::now();
             for messages in messages.chunk_by(|a, b| a.partition == b.partition) {
@@ -257,13 +301,18 @@ impl Worker {
             }
         }
         let step = engine.step(&messages)?;
+        let scored = Instant::now();
         swapping.judge(&step)?;
         let mut publisher = BatchPublisher {
             sink,
             batch: &batch,
             counts: Counts::default(),
         };
-        encoder.publish(&step, &mut publisher)?;
+        pulse::call("produce", || encoder.publish(&step, &mut publisher))?;
+        metrics.stage(Stage::Poll, polled - begun);
+        metrics.stage(Stage::DecodeAndScore, scored - polled);
+        metrics.stage(Stage::EncodeAndSend, scored.elapsed());
+        metrics.step(&step, &config.models.serve);
         let inputs = Inputs {
             messages: messages.len() as u64,
             readings: step.readings,
@@ -303,7 +352,8 @@ impl Worker {
                 batch: &[],
                 counts: Counts::default(),
             };
-            self.encoder.publish(&step, &mut publisher)?;
+            pulse::call("produce", || self.encoder.publish(&step, &mut publisher))?;
+            self.metrics.step(&step, &self.config.models.serve);
             let mark = Mark::advance(offset, watermark);
             self.encoder.mark(partition, mark, &mut publisher)?;
             self.metrics.batch(Inputs::default(), &publisher.counts);
@@ -406,12 +456,14 @@ impl Worker {
                 .map(|(p, offset)| (*p, Offset::Offset(*offset))),
         )?;
         self.sink.commit(&list, self.source.consumer())?;
+        self.lag
+            .committed(offsets.iter().map(|(partition, _)| *partition));
         self.committed.extend(offsets);
         self.swapping.said();
         self.last_commit = Instant::now();
         let took = begun.elapsed();
         tracing::debug!(worker = self.number, ?took, "committed");
-        self.metrics.commit(took);
+        self.metrics.stage(Stage::Commit, took);
         Ok(())
     }
 
@@ -504,6 +556,9 @@ impl Worker {
                 self.say_taken_over(&partitions);
                 self.source.accept(&resume)?;
                 self.metrics.assigned(partitions.len());
+                self.lag.tell_soon();
+                self.tell();
+                self.metrics.health.member(self.number);
                 tracing::info!(worker = self.number, ?partitions, "partitions assigned");
             }
             Rebalance::Revoked(partitions) => {
@@ -515,9 +570,15 @@ impl Worker {
                     self.committed.remove(partition);
                     self.written.remove(partition);
                     self.quiet.forget(*partition);
+                    self.lag.forget(*partition);
                 }
                 self.source.give_up(&partitions)?;
                 self.metrics.given_up(partitions.len());
+                self.lag.tell_soon();
+                if self.engine.partitions().next().is_none() {
+                    // An assignment follows, if only that of none; after an outage once the group has it again.
+                    self.metrics.health.joining(self.number);
+                }
                 tracing::info!(worker = self.number, ?partitions, "partitions given up");
                 committed?;
             }
@@ -528,10 +589,20 @@ impl Worker {
     /// Drops what is not committed and starts again from what is.
     fn go_back(&mut self) -> Result<(), WorkerError> {
         if let Err(error) = self.sink.abort() {
+            if error.is_fenced(Some(&self.sink)) && !self.sink.may_have_expired() {
+                // A new producer would fence the other process, and that one this one, for ever.
+                return Err(error.into());
+            }
             // The client may not be usable any more; a new one fences it.
             tracing::warn!(worker = self.number, %error, "abort failed; opening a new producer");
             self.sink = Sink::open(&self.config, self.number)?;
         }
         self.rebuild()
+    }
+
+    /// Have the brokers refused a producer whose transaction they may have ended by themselves, after an outage?
+    fn is_expired(&self, error: &WorkerError) -> bool {
+        let fenced = |error: &SinkError| error.is_fenced(Some(&self.sink));
+        self.sink.may_have_expired() && matches!(error, WorkerError::Sink(error) if fenced(error))
     }
 }

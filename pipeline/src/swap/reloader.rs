@@ -270,6 +270,7 @@ impl Reloader {
         };
         let served = &mut self.served[at];
         let model = served.name.clone();
+        let rolled_back = matches!(report.outcome, Outcome::RolledBack(_));
         let (reason, failed) = match report.outcome {
             Outcome::Serving => return,
             Outcome::Refused(reason) => (reason, "refused"),
@@ -295,6 +296,9 @@ impl Reloader {
             "a version is {failed}; the one before serves"
         );
         self.metrics.swap_refused();
+        if rolled_back {
+            self.metrics.roll_back();
+        }
         // The others may have it in place.
         let others: BTreeMap<usize, &Sender<Swap>> = self
             .workers

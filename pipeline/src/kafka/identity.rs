@@ -1,0 +1,187 @@
+//! Is there another process with this one's identity? Looked at before a worker opens its producer, whose first
+//! call would fence the other one.
+//!
+//! ```text
+//!   start ─▶ members of the group with this identity? ─ none ────────────────────────────▶ go on
+//!                        │ some                                 ▲
+//!                        └▶ wait until their session would be over: gone? ─ yes (it was killed) ─┘
+//!                                                                └ no ─▶ refuse to start
+//! ```
+//!
+//! Members are known by their `client.id`, which holds the identity. Static membership (`group.instance.id`) would
+//! not do: there the brokers fence the older process, which does its work, and let the newer one in.
+//!
+//! Two processes that start at the same moment do not see each other here; then one of them fences the other.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::groups::{GroupInfo, GroupList};
+
+use super::client::{self, Role, Silent};
+use crate::config::{Config, Guarantee};
+use crate::service::Shutdown;
+
+/// How long the brokers may take to describe the group.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long a coordinator may take to load what it knows.
+const STARTING: Duration = Duration::from_secs(10);
+/// Between two looks at a group with a member of this identity.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Brokers look for sessions that are over once in a while, not at the instant.
+const MARGIN: Duration = Duration::from_secs(3);
+
+/// Another process has the identity.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "another process runs as instance {instance} of pipeline {pipeline} (at {host}): stop it, or give this one another \
+     delivery.instance; --take-over fences the other one"
+)]
+pub struct Taken {
+    pub instance: String,
+    pub pipeline: String,
+    pub host: String,
+}
+
+/// Makes sure that no other process has this one's identity, waiting for the session of one that was killed. Under
+/// `at-least-once` nothing is fenced, and any number may run.
+///
+/// # Errors
+/// When another process has it. Where the brokers do not tell, say for want of permission, a warning says so.
+pub(crate) fn require(config: &Config, shutdown: &Shutdown) -> Result<(), Taken> {
+    if config.delivery.guarantee == Guarantee::AtLeastOnce {
+        return Ok(());
+    }
+    let seen = Group::open(config).and_then(|group| wait_until_alone(&group, config, shutdown));
+    seen.unwrap_or_else(|error| {
+        // librdkafka's simulated broker has no groups to describe; every real one has.
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::UnsupportedFeature) {
+            return Ok(());
+        }
+        tracing::warn!(%error, "whether another process has this identity can't be told; going on");
+        Ok(())
+    })
+}
+
+fn wait_until_alone(
+    group: &Group,
+    config: &Config,
+    shutdown: &Shutdown,
+) -> KafkaResult<Result<(), Taken>> {
+    let instance = client::instance(config);
+    let deadline = Instant::now() + group.session + MARGIN;
+    let mut told = false;
+    while let Some(host) = group.member_of(config, &instance)? {
+        if shutdown.is_requested() {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Ok(Err(Taken {
+                instance,
+                pipeline: config.name.clone(),
+                host,
+            }));
+        }
+        if !told {
+            tracing::warn!(
+                instance,
+                host,
+                session = ?group.session,
+                "a process with this identity is in the group: waiting for its session to end, should it have been killed"
+            );
+            told = true;
+        }
+        shutdown.wait(PAUSE);
+    }
+    if told {
+        tracing::info!("it is gone; going on");
+    }
+    Ok(Ok(()))
+}
+
+struct Group {
+    consumer: BaseConsumer<Silent>,
+    /// How long the brokers keep a member that is silent.
+    session: Duration,
+}
+
+impl Group {
+    fn open(config: &Config) -> KafkaResult<Self> {
+        let group = &config.name;
+        let member = client::config(&config.kafka, Role::Consumer { group, id: "" });
+        let millis = member
+            .get("session.timeout.ms")
+            .and_then(|value| value.parse().ok());
+        let observer = client::config(&config.kafka, Role::Observer { group });
+        Ok(Group {
+            consumer: observer.create_with_context(Silent)?,
+            session: Duration::from_millis(millis.unwrap_or(45_000)),
+        })
+    }
+
+    /// The host of a member that has the identity.
+    fn member_of(&self, config: &Config, instance: &str) -> Result<Option<String>, KafkaError> {
+        let list = self.describe(&config.name)?;
+        let mut members = list.groups().iter().flat_map(GroupInfo::members);
+        let found = members.find(|member| is_of(member.client_id(), &config.name, instance));
+        // Brokers write it with a slash, as Java does.
+        Ok(found.map(|member| member.client_host().trim_start_matches('/').to_owned()))
+    }
+
+    /// Brokers that have just started say for some seconds that they can't tell yet.
+    fn describe(&self, group: &str) -> KafkaResult<GroupList> {
+        let deadline = Instant::now() + STARTING;
+        loop {
+            match self.consumer.fetch_group_list(Some(group), ANSWER) {
+                Err(error) if is_passing(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(PAUSE);
+                }
+                told => return told,
+            }
+        }
+    }
+}
+
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let passing = [
+        Code::CoordinatorLoadInProgress,
+        Code::CoordinatorNotAvailable,
+        Code::NotCoordinator,
+    ];
+    error
+        .rdkafka_error_code()
+        .is_some_and(|code| passing.contains(&code))
+}
+
+/// Does a worker of this identity call itself so?
+fn is_of(client_id: &str, pipeline: &str, instance: &str) -> bool {
+    let rest = client_id.strip_prefix(client::identity(pipeline, instance).as_str());
+    let worker = rest.and_then(|rest| rest.strip_prefix('-'));
+    worker.is_some_and(|worker| !worker.is_empty() && worker.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_known_by_the_whole_of_it() {
+        assert!(is_of("pumps-north-0", "pumps", "north"));
+        assert!(is_of("pumps-north-12", "pumps", "north"));
+        for other in [
+            "pumps-north-2-0",
+            "pumps-nor-0",
+            "pumps-north-",
+            "pumps-north",
+            "north-0",
+            "rdkafka",
+        ] {
+            assert!(!is_of(other, "pumps", "north"), "{other}");
+        }
+        // The host north-2 is another one.
+        assert!(is_of("pumps-north-2-0", "pumps", "north-2"));
+    }
+}

@@ -1,0 +1,355 @@
+//! What a running pipeline counts. Counters only grow; readers take differences. `partitions` is a gauge.
+//!
+//! ```text
+//!   workers ── once per batch ──▶ Metrics ─┬▶ Totals: the summary lines, the demo, tests
+//!                                          └▶ families.rs ─▶ exposition.rs: /metrics
+//! ```
+//!
+//! What is scored again after a worker has gone back to the committed offsets counts again. No asset's name is a
+//! label: there may be a million of them.
+
+mod exposition;
+mod families;
+mod histogram;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use exposition::CONTENT_TYPE;
+use histogram::Histogram;
+
+use crate::alarms::AlarmEvent;
+use crate::config::ServedModel;
+use crate::engine::Step;
+use crate::health::Health;
+use crate::kafka::Counts;
+
+/// Upper bounds of durations, in microseconds: from one reading to the answer of a broker that is away.
+const TIMES: &[u64] = &[
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+/// Upper bounds of batches, up to the default of `source.max-batch-messages` and beyond.
+const SIZES: &[u64] = &[
+    1, 4, 16, 64, 256, 1_024, 2_048, 4_096, 8_192, 16_384, 65_536,
+];
+
+/// What a worker spends its time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waiting for a batch that has messages, and gathering it.
+    Poll,
+    DecodeAndScore,
+    EncodeAndSend,
+    Commit,
+}
+
+/// In the order of [`Stage`].
+const STAGES: [&str; 4] = ["poll", "decode_and_score", "encode_and_send", "commit"];
+
+/// Counters of all workers of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    /// How workers and partitions stand now.
+    pub health: Health,
+    messages: AtomicU64,
+    readings: AtomicU64,
+    predictions: AtomicU64,
+    anomalous: AtomicU64,
+    late: AtomicU64,
+    ignored: AtomicU64,
+    duplicates: AtomicU64,
+    status_changes: AtomicU64,
+    shadow: AtomicU64,
+    alarms_raised: AtomicU64,
+    alarms_cleared: AtomicU64,
+    batch_messages: Histogram,
+    /// In the order of [`Stage`], in microseconds.
+    stages: [Histogram; STAGES.len()],
+    restarts: AtomicU64,
+    swaps: AtomicU64,
+    swaps_refused: AtomicU64,
+    rolled_back: AtomicU64,
+    challengers_failed: AtomicU64,
+    partitions: AtomicU64,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+    unscored: Mutex<BTreeMap<&'static str, u64>>,
+    results: Mutex<Vec<ModelResults>>,
+    alarms: Mutex<BTreeMap<String, AlarmCounts>>,
+}
+
+/// Published results of one version of a model.
+#[derive(Debug)]
+struct ModelResults {
+    /// Its name; for an entry with a model per asset the name as configured, `{asset}` in it.
+    model: String,
+    version: u32,
+    role: &'static str,
+    task: &'static str,
+    scored: u64,
+    unscored: u64,
+}
+
+#[derive(Debug, Default)]
+struct AlarmCounts {
+    raised: u64,
+    cleared: u64,
+}
+
+/// The counters at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages read, those that only rebuilt state among them.
+    pub messages: u64,
+    pub readings: u64,
+    pub predictions: u64,
+    pub anomalous: u64,
+    /// Readings that came too late.
+    pub late: u64,
+    /// Narrow messages whose signal is not declared.
+    pub ignored: u64,
+    /// Readings dropped because their asset had one at that instant.
+    pub duplicates: u64,
+    pub status_changes: u64,
+    /// Results of challengers.
+    pub shadow: u64,
+    pub alarms_raised: u64,
+    pub alarms_cleared: u64,
+    /// Batches with messages.
+    pub batches: u64,
+    pub commits: u64,
+    pub commit_time: Duration,
+    /// How often a worker went back to the committed offsets.
+    pub restarts: u64,
+    /// Versions of models put in place, by each worker.
+    pub swaps: u64,
+    /// Versions that were refused, or failed their trial.
+    pub swaps_refused: u64,
+    /// Those of them that served, on trial.
+    pub rolled_back: u64,
+    /// Challengers left out because they failed.
+    pub challengers_failed: u64,
+    /// Partitions owned now.
+    pub partitions: u64,
+    /// Dead letters by code.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Rows without a score by code.
+    pub unscored: BTreeMap<&'static str, u64>,
+}
+
+/// What went into a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Inputs {
+    pub messages: u64,
+    pub readings: u64,
+    pub ignored: u64,
+    pub duplicates: u64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics {
+            health: Health::default(),
+            messages: AtomicU64::default(),
+            readings: AtomicU64::default(),
+            predictions: AtomicU64::default(),
+            anomalous: AtomicU64::default(),
+            late: AtomicU64::default(),
+            ignored: AtomicU64::default(),
+            duplicates: AtomicU64::default(),
+            status_changes: AtomicU64::default(),
+            shadow: AtomicU64::default(),
+            alarms_raised: AtomicU64::default(),
+            alarms_cleared: AtomicU64::default(),
+            batch_messages: Histogram::new(SIZES, 1.0),
+            stages: std::array::from_fn(|_| Histogram::new(TIMES, 1e6)),
+            restarts: AtomicU64::default(),
+            swaps: AtomicU64::default(),
+            swaps_refused: AtomicU64::default(),
+            rolled_back: AtomicU64::default(),
+            challengers_failed: AtomicU64::default(),
+            partitions: AtomicU64::default(),
+            refused: Mutex::default(),
+            unscored: Mutex::default(),
+            results: Mutex::default(),
+            alarms: Mutex::default(),
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn batch(&self, inputs: Inputs, counts: &Counts) {
+        let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
+        add(&self.messages, inputs.messages);
+        add(&self.readings, inputs.readings);
+        add(&self.ignored, inputs.ignored);
+        add(&self.duplicates, inputs.duplicates);
+        add(&self.predictions, counts.predictions);
+        add(&self.anomalous, counts.anomalous);
+        add(&self.late, counts.late);
+        add(&self.status_changes, counts.status_changes);
+        add(&self.shadow, counts.shadow);
+        add(&self.alarms_raised, counts.alarms_raised);
+        add(&self.alarms_cleared, counts.alarms_cleared);
+        if inputs.messages > 0 {
+            self.batch_messages.observe(inputs.messages);
+        }
+        by_code(&self.refused, &counts.refused);
+        by_code(&self.unscored, &counts.unscored);
+    }
+
+    /// Counts what a step published, by model and by alarm.
+    pub(crate) fn step(&self, step: &Step<'_>, entries: &[ServedModel]) {
+        let models = step.plan.models.iter().zip(step.outputs);
+        for (planned, output) in models {
+            if output.rows.is_empty() && output.unscored.is_empty() {
+                continue;
+            }
+            let heads = &step.views[planned.view].heads;
+            let published = |row: &u32| heads[*row as usize].publish;
+            let rows = output.rows.iter().enumerate();
+            let all = rows.clone().filter(|(_, row)| published(row)).count();
+            let finite =
+                |(at, row): &(usize, &u32)| published(row) && output.verdicts.get(*at).is_some();
+            let scored = rows.filter(finite).count();
+            let without = output.unscored.iter().filter(|(row, _)| published(row));
+            let entry = entries.get(planned.entry).map(|entry| entry.name.as_str());
+            let name = entry.filter(|name| name.contains("{asset}"));
+            let of = ModelResults {
+                model: String::new(),
+                version: planned.model.version,
+                role: planned.role.name(),
+                task: planned.model.contract.task.name(),
+                scored: scored as u64,
+                unscored: (all - scored + without.count()) as u64,
+            };
+            self.add_results(name.unwrap_or(&planned.model.name), &of);
+        }
+        for change in step.alarms {
+            let name = &step.plan.alarms[change.alarm].name;
+            self.add_alarm(name, change.event);
+        }
+    }
+
+    fn add_results(&self, name: &str, new: &ModelResults) {
+        let Ok(mut results) = self.results.lock() else {
+            return;
+        };
+        let same = |of: &&mut ModelResults| {
+            of.model == name && (of.version, of.role, of.task) == (new.version, new.role, new.task)
+        };
+        if let Some(of) = results.iter_mut().find(same) {
+            of.scored += new.scored;
+            of.unscored += new.unscored;
+        } else {
+            let model = name.to_owned();
+            results.push(ModelResults { model, ..*new });
+        }
+    }
+
+    fn add_alarm(&self, name: &str, event: AlarmEvent) {
+        let Ok(mut alarms) = self.alarms.lock() else {
+            return;
+        };
+        if !alarms.contains_key(name) {
+            alarms.insert(name.to_owned(), AlarmCounts::default());
+        }
+        if let Some(counts) = alarms.get_mut(name) {
+            counts.raised += u64::from(event == AlarmEvent::Raised);
+            counts.cleared += u64::from(event == AlarmEvent::Cleared);
+        }
+    }
+
+    /// Alarms that there can be: told from the beginning, so that the first one is an increase.
+    pub(crate) fn expect_alarms<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        if let Ok(mut alarms) = self.alarms.lock() {
+            for name in names {
+                alarms.entry(name.to_owned()).or_default();
+            }
+        }
+    }
+
+    pub(crate) fn stage(&self, stage: Stage, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.stages[stage as usize].observe(micros);
+    }
+
+    pub(crate) fn restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn swap(&self) {
+        self.swaps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn swap_refused(&self) {
+        self.swaps_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn roll_back(&self) {
+        self.rolled_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn challenger_failed(&self) {
+        self.challengers_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn assigned(&self, partitions: usize) {
+        self.partitions
+            .fetch_add(partitions as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn given_up(&self, partitions: usize) {
+        self.partitions
+            .fetch_sub(partitions as u64, Ordering::Relaxed);
+    }
+
+    /// All counters.
+    pub fn totals(&self) -> Totals {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let commits = &self.stages[Stage::Commit as usize];
+        Totals {
+            messages: get(&self.messages),
+            readings: get(&self.readings),
+            predictions: get(&self.predictions),
+            anomalous: get(&self.anomalous),
+            late: get(&self.late),
+            ignored: get(&self.ignored),
+            duplicates: get(&self.duplicates),
+            status_changes: get(&self.status_changes),
+            shadow: get(&self.shadow),
+            alarms_raised: get(&self.alarms_raised),
+            alarms_cleared: get(&self.alarms_cleared),
+            batches: self.batch_messages.count(),
+            commits: commits.count(),
+            commit_time: Duration::from_micros(commits.sum()),
+            restarts: get(&self.restarts),
+            swaps: get(&self.swaps),
+            swaps_refused: get(&self.swaps_refused),
+            rolled_back: get(&self.rolled_back),
+            challengers_failed: get(&self.challengers_failed),
+            partitions: get(&self.partitions),
+            refused: codes(&self.refused),
+            unscored: codes(&self.unscored),
+        }
+    }
+}
+
+fn by_code(counters: &Mutex<BTreeMap<&'static str, u64>>, seen: &[&'static str]) {
+    if !seen.is_empty()
+        && let Ok(mut counters) = counters.lock()
+    {
+        for code in seen {
+            *counters.entry(code).or_default() += 1;
+        }
+    }
+}
+
+fn codes(counters: &Mutex<BTreeMap<&'static str, u64>>) -> BTreeMap<&'static str, u64> {
+    counters
+        .lock()
+        .map(|counters| counters.clone())
+        .unwrap_or_default()
+}

@@ -1,0 +1,335 @@
+//! What an operator sees of a running service, on a real Apache Kafka: probes, metrics, logs, statuses of exit.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use support::{
+    Feeder, OwnBroker, Pipeline, Running, brokers, create_topic, fixture_models, forewarn,
+    read_committed, unique,
+};
+
+const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A service that answers HTTP, and logs JSON into a file.
+struct Served {
+    running: Running,
+    address: String,
+    log: PathBuf,
+}
+
+impl Served {
+    fn start(pipeline: &Pipeline, more: &[&str]) -> Self {
+        let log = pipeline.config.with_file_name(unique("log"));
+        let mut command = forewarn(&["run", "--config", pipeline.config(), "--log-format", "json"]);
+        command.args(["--create-topics", "2"]).args(more);
+        command.stderr(std::fs::File::create(&log).unwrap());
+        let running = Running::start(command);
+        let deadline = Instant::now() + WAIT;
+        let address = loop {
+            let lines = lines(&log);
+            let mut told = lines
+                .iter()
+                .filter_map(|line| line["fields"]["address"].as_str());
+            if let Some(address) = told.next() {
+                break address.to_owned();
+            }
+            assert!(Instant::now() < deadline, "it does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        Served {
+            running,
+            address,
+            log,
+        }
+    }
+
+    /// Status and body.
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).unwrap();
+        let (head, body) = told.split_once("\r\n\r\n").unwrap();
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (code, body.to_owned())
+    }
+
+    /// The value of a metric with its labels, 0 where it is not told yet.
+    fn metric(&self, name: &str) -> f64 {
+        let (_, told) = self.get("/metrics");
+        let found = told.lines().filter_map(|line| line.rsplit_once(' '));
+        let found = found.filter(|(told, _)| *told == name);
+        found.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+    }
+
+    fn await_metric(&self, name: &str, value: f64) {
+        let deadline = Instant::now() + WAIT;
+        while self.metric(name) != value {
+            let now = self.metric(name);
+            assert!(Instant::now() < deadline, "{name} is {now}, not {value}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for an answer of `/readyz`, looking at `/livez` beside it.
+    fn await_ready(&self, code: u16, reason: &str) {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            assert_eq!(self.get("/livez"), (200, "alive\n".into()));
+            let (told, reasons) = self.get("/readyz");
+            if told == code && reasons.contains(reason) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{told} {reasons}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// All complete lines of a log; each must be JSON.
+fn lines(log: &PathBuf) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(log).unwrap();
+    let complete = text
+        .split_inclusive('\n')
+        .filter(|line| line.ends_with('\n'));
+    let json = complete.filter(|line| !line.starts_with("error: "));
+    json.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// Reading number `n` of an asset, of which `a` is given.
+fn payload(n: usize, a: f64) -> String {
+    format!("{{\"t\":{},\"a\":{a},\"b\":0.5}}", 1_000_000 + n * 1_000)
+}
+
+fn feed(feeder: &Feeder, readings: std::ops::Range<usize>) {
+    for n in readings {
+        let key = format!("asset-{}", n % 40);
+        feeder.send(Some(key.as_bytes()), Some(payload(n, 0.5).as_bytes()), None);
+    }
+    feeder.flush();
+}
+
+fn service(more: &str) -> String {
+    format!("[delivery]\ninstance = \"one\"\n[service]\nhttp = \"127.0.0.1:0\"\n{more}\n")
+}
+
+#[test]
+fn metrics_tell_exactly_what_was_done_and_a_stop_drains() {
+    let Some(brokers) = brokers() else { return };
+    let toml = fixture_models(&["plain"])
+        + "[alarms.hot]\nmodel = \"plain\"\nabove = { warning = 1.0 }\nof = 2\nwithin = 3\n"
+        + &service("workers = 3");
+    let pipeline = Pipeline::new("metrics", &brokers, SOURCE, &toml);
+    create_topic(&brokers, &pipeline.topic, 2);
+    let served = Served::start(&pipeline, &[]);
+    // Three workers share two partitions: the third is a member without any, and that is no fault.
+    served.await_ready(200, "ready");
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    for n in 0..400_usize {
+        let (asset, step) = (n % 4, n / 4);
+        // The score of `plain` is (a² + b²) / 2.
+        let hot = asset == 1 && (20..30).contains(&step);
+        let a = if hot { 5.0 } else { 0.5 };
+        let key = format!("asset-{asset}");
+        feeder.send(Some(key.as_bytes()), Some(payload(n, a).as_bytes()), None);
+    }
+    for n in 0..7 {
+        let bad: &[u8] = if n < 5 { b"{" } else { b"[]" };
+        feeder.send(Some(b"asset-1"), Some(bad), None);
+    }
+    feeder.flush();
+    let records = read_committed(&brokers, &pipeline.predictions, 400, WAIT);
+    assert_eq!(records.len(), 400);
+    served.await_metric("forewarn_messages_total", 407.0);
+    let scored = "forewarn_results_total{model=\"plain\",version=\"1\",role=\"champion\",task=\"anomaly\",outcome=\"scored\"}";
+    for (name, value) in [
+        ("forewarn_readings_total", 400.0),
+        ("forewarn_predictions_total", 400.0),
+        (scored, 400.0),
+        ("forewarn_anomalous_total", 10.0),
+        ("forewarn_dead_letters_total{code=\"malformed-json\"}", 5.0),
+        ("forewarn_dead_letters_total{code=\"not-an-object\"}", 2.0),
+        ("forewarn_alarms_raised_total{alarm=\"hot\"}", 1.0),
+        ("forewarn_alarms_cleared_total{alarm=\"hot\"}", 1.0),
+        ("forewarn_batch_messages_sum", 407.0),
+        ("forewarn_partitions", 2.0),
+        ("forewarn_restarts_total", 0.0),
+        ("forewarn_ready", 1.0),
+    ] {
+        assert_eq!(served.metric(name), value, "{name}");
+    }
+    for partition in 0..2 {
+        let of = |name: &str| format!("{name}{{partition=\"{partition}\"}}");
+        served.await_metric(&of("forewarn_lag_messages"), 0.0);
+        served.await_metric(&of("forewarn_lag_seconds"), 0.0);
+        // Event times are of 1970.
+        assert!(served.metric(&of("forewarn_watermark_delay_seconds")) > 1e9);
+    }
+    let batches = served.metric("forewarn_batch_messages_count");
+    for stage in ["poll", "decode_and_score", "encode_and_send"] {
+        let count = served.metric(&format!(
+            "forewarn_stage_seconds_count{{stage=\"{stage}\"}}"
+        ));
+        assert_eq!(count, batches, "{stage}");
+    }
+    assert!(served.metric("forewarn_stage_seconds_count{stage=\"commit\"}") >= 1.0);
+    assert!(served.metric("process_resident_memory_bytes") > 1e6);
+
+    let (log, begun) = (served.log.clone(), Instant::now());
+    assert!(served.running.terminate().success(), "exit code 0");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let told = lines(&log);
+    for line in &told {
+        assert!(
+            line["timestamp"].is_string() && line["level"].is_string(),
+            "{line}"
+        );
+    }
+    let stopped = told.last().unwrap();
+    assert_eq!(stopped["fields"]["message"], "stopped");
+    assert_eq!(stopped["fields"]["readings"], 400);
+}
+
+#[test]
+fn readiness_waits_for_state() {
+    let Some(brokers) = brokers() else { return };
+    let toml = fixture_models(&["weighted"]) + &service("");
+    let pipeline = Pipeline::new("rebuild", &brokers, SOURCE, &toml);
+    create_topic(&brokers, &pipeline.topic, 2);
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    feed(&feeder, 0..20_000);
+    let served = Served::start(&pipeline, &[]);
+    served.await_ready(503, "starting");
+    read_committed(&brokers, &pipeline.predictions, 20_000, WAIT);
+    served.await_ready(200, "ready");
+    assert!(served.running.terminate().success());
+    let served = Served::start(&pipeline, &[]);
+    served.await_ready(503, "rebuilding state of partition");
+    let (_, reasons) = served.get("/readyz");
+    assert!(reasons.contains(" records to go)"), "{reasons}");
+    served.await_ready(200, "ready");
+    served.await_metric("forewarn_rebuild_records{partition=\"0\"}", 0.0);
+    assert_eq!(served.metric("forewarn_predictions_total"), 0.0);
+    assert!(served.running.terminate().success());
+}
+
+#[test]
+fn a_second_process_of_the_same_identity_is_refused_and_disturbs_nobody() {
+    let Some(brokers) = brokers() else { return };
+    let toml = fixture_models(&["plain"]) + &service("");
+    let pipeline = Pipeline::new("identity", &brokers, SOURCE, &toml);
+    create_topic(&brokers, &pipeline.topic, 2);
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    let first = Served::start(&pipeline, &[]);
+    first.await_ready(200, "ready");
+    let second = Served::start(&pipeline, &[]);
+    feed(&feeder, 0..1_000);
+    let log = second.log.clone();
+    let status = second.running.ended(Duration::from_secs(40));
+    assert_eq!(status.code(), Some(3));
+    let told = std::fs::read_to_string(&log).unwrap();
+    let sentence = format!(
+        "error: another process runs as instance one of pipeline {}",
+        pipeline.name
+    );
+    assert!(told.contains(&sentence), "{told}");
+    first.await_metric("forewarn_predictions_total", 1_000.0);
+    assert_eq!(first.metric("forewarn_restarts_total"), 0.0);
+    assert_eq!(first.get("/readyz").0, 200);
+
+    // One that was killed is in the group until its session is over, and no longer in the way then.
+    first.running.kill();
+    let begun = Instant::now();
+    let third = Served::start(&pipeline, &[]);
+    feed(&feeder, 1_000..2_000);
+    third.await_metric("forewarn_predictions_total", 1_000.0);
+    assert!(
+        begun.elapsed() < Duration::from_secs(35),
+        "{:?}",
+        begun.elapsed()
+    );
+
+    // Fenced on purpose, the one before says by whom, and nothing is lost or doubled.
+    let fourth = Served::start(&pipeline, &["--take-over"]);
+    fourth.await_ready(200, "ready");
+    feed(&feeder, 2_000..3_000);
+    let log = third.log.clone();
+    assert_eq!(third.running.ended(Duration::from_secs(40)).code(), Some(3));
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(told.contains("took over from this one"), "{told}");
+    let records = read_committed(&brokers, &pipeline.predictions, 3_000, WAIT);
+    let ids: std::collections::HashSet<_> = records.iter().map(|r| &r.headers["ce_id"]).collect();
+    assert_eq!((records.len(), ids.len()), (3_000, 3_000));
+    assert!(fourth.running.terminate().success());
+}
+
+#[test]
+fn while_the_brokers_are_away_it_is_alive_and_not_ready() {
+    // A broker of its own: the others must not see it die. It needs what `make test` sets up.
+    if brokers().is_none() {
+        return;
+    }
+    let broker = OwnBroker::start();
+    let toml = fixture_models(&["plain"]) + &service("");
+    let pipeline = Pipeline::new("away", &broker.address, SOURCE, &toml);
+    create_topic(&broker.address, &pipeline.topic, 2);
+    let feeder = Feeder::new(&broker.address, &pipeline.topic);
+    let served = Served::start(&pipeline, &[]);
+    served.await_ready(200, "ready");
+    feed(&feeder, 0..1_000);
+    read_committed(&broker.address, &pipeline.predictions, 1_000, WAIT);
+    broker.kill();
+    served.await_ready(503, "brokers not reached since 20");
+    let away = Instant::now();
+    while away.elapsed() < Duration::from_secs(8) {
+        assert_eq!(served.get("/livez").0, 200);
+        assert_eq!(served.get("/readyz").0, 503);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    broker.up();
+    // No message comes: it finds out by itself.
+    served.await_ready(200, "ready");
+    feed(&feeder, 1_000..2_000);
+    let records = read_committed(&broker.address, &pipeline.predictions, 2_000, WAIT);
+    assert_eq!(records.len(), 2_000);
+    served.await_ready(200, "ready");
+
+    // The same while it works: it waits for the answer to a commit then, and looks at nothing else.
+    feed(&feeder, 2_000..3_000);
+    broker.kill();
+    served.await_ready(503, "");
+    broker.up();
+    let records = read_committed(&broker.address, &pipeline.predictions, 3_000, WAIT);
+    assert_eq!(records.len(), 3_000);
+    served.await_ready(200, "ready");
+    assert!(served.running.terminate().success());
+
+    // Told to stop while nothing can be committed, it ends in time all the same, and says so.
+    let toml = fixture_models(&["plain"])
+        + &service("").replace("[service]", "commit-interval = \"60s\"\n[service]");
+    let pipeline = Pipeline::new("undrained", &broker.address, SOURCE, &toml);
+    create_topic(&broker.address, &pipeline.topic, 2);
+    let served = Served::start(&pipeline, &[]);
+    served.await_ready(200, "ready");
+    feed(&Feeder::new(&broker.address, &pipeline.topic), 0..100);
+    served.await_metric("forewarn_predictions_total", 100.0);
+    broker.kill();
+    let log = served.log.clone();
+    assert_eq!(served.running.terminate().code(), Some(5));
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        told.contains("error: not drained within 9 s (worker 0 is in "),
+        "{told}"
+    );
+}
