@@ -167,7 +167,7 @@ fn sequences_go_on_when_the_log_that_they_were_made_of_is_gone() {
     assert_eq!(exported["asset"], "asset-7");
     assert_eq!(
         exported["state"]["sequences"][0]["rows"],
-        json!([2.0, 3.0, 4.0])
+        json!([2.0, 0.0, 3.0, 0.0, 4.0, 0.0])
     );
 }
 

@@ -230,7 +230,8 @@ impl AlignState {
 
     /// What is known of an asset, if anything is.
     pub fn save(&self, asset: u32) -> Option<SavedAlign> {
-        let state = self.assets.get(asset as usize)?;
+        let known = |state: &&AlignedAsset| state.newest != i64::MIN;
+        let state = self.assets.get(asset as usize).filter(known)?;
         let cells = &self.cells[asset as usize * self.signals..][..self.signals];
         Some(SavedAlign {
             made: state.made,

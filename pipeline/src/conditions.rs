@@ -312,10 +312,11 @@ impl Conditions {
     pub fn save(&self, spec: &ConditionsSpec, asset: u32) -> SavedConditions {
         let asset = asset as usize;
         let (holds, statuses) = (spec.holds.len(), spec.statuses.len());
+        let (no_held, no_cells) = (vec![(f64::NAN, i64::MIN); holds], vec![CLEAR; statuses]);
         let held = self.held.get(asset * holds..(asset + 1) * holds);
-        let held = held.unwrap_or_default();
+        let held = held.unwrap_or(&no_held);
         let cells = self.statuses.get(asset * statuses..(asset + 1) * statuses);
-        let cells = cells.unwrap_or_default();
+        let cells = cells.unwrap_or(&no_cells);
         SavedConditions {
             last: self.assets.get(asset).copied().unwrap_or(NEVER),
             held_at: held.iter().map(|(_, at)| *at).collect(),

@@ -245,12 +245,11 @@ impl ModelState {
         let at = asset as usize;
         SavedModel {
             rows: self.rows.get(at).copied().unwrap_or_default(),
-            latest: self.latest.get(at).copied(),
+            latest: self.latest.get(at).copied().filter(|at| *at != i64::MIN),
             recurrent: self
                 .recurrent
                 .get(at * width..(at + 1) * width)
-                .unwrap_or_default()
-                .to_vec(),
+                .map_or_else(|| vec![0.0; width], <[f32]>::to_vec),
         }
     }
 

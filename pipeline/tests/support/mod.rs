@@ -153,8 +153,10 @@ impl<'a> Run<'a> {
         written.shared = saved::encode(FINGERPRINT, &shared);
     }
 
-    /// The state of all assets.
-    pub fn state(&self) -> BTreeMap<String, SavedAsset> {
+    /// The state of all assets, in which everything is done that was due.
+    pub fn state(&mut self) -> BTreeMap<String, SavedAsset> {
+        let step = self.engine.reach_marks().unwrap();
+        let Ok(()) = self.encoder.publish(&step, &mut self.published);
         self.engine.export(0).unwrap()
     }
 
