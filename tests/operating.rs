@@ -32,6 +32,8 @@ impl Served {
         let mut command = forewarn(&["run", "--config", pipeline.config(), "--log-format", "json"]);
         command.args(["--create-topics", "2"]).args(more);
         command.stderr(std::fs::File::create(&log).unwrap());
+        // The address is told in a line of that level.
+        command.env("RUST_LOG", "info");
         let running = Running::start(command);
         let deadline = Instant::now() + WAIT;
         let address = loop {

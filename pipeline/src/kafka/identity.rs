@@ -5,7 +5,7 @@
 //!   start ─▶ members of the group with this identity? ─ none ────────────────────────────▶ go on
 //!                        │ some                                 ▲
 //!                        └▶ wait until their session would be over: gone? ─ yes (it was killed) ─┘
-//!                                                                └ no ─▶ refuse to start
+//!                           in a group that is not rebalancing      └ no ─▶ refuse to start
 //! ```
 //!
 //! Members are known by their `client.id`, which holds the identity. Static membership (`group.instance.id`) would
@@ -71,23 +71,33 @@ fn wait_until_alone(
     shutdown: &Shutdown,
 ) -> KafkaResult<Result<(), Taken>> {
     let instance = client::instance(config);
-    let deadline = Instant::now() + group.session + MARGIN;
+    let mut steady = Steady::default();
     let mut told = false;
-    while let Some(host) = group.member_of(config, &instance)? {
+    loop {
+        let seen = match group.members_of(config, &instance) {
+            Ok(Some(seen)) => seen,
+            Ok(None) => break,
+            // It was there a moment ago; brokers that are away do not make it go.
+            Err(_) if told && !shutdown.is_requested() => {
+                shutdown.wait(PAUSE);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if shutdown.is_requested() {
             break;
         }
-        if Instant::now() > deadline {
+        if steady.lasts(&seen, Instant::now()) > group.session + MARGIN {
             return Ok(Err(Taken {
                 instance,
                 pipeline: config.name.clone(),
-                host,
+                host: seen.host,
             }));
         }
         if !told {
             tracing::warn!(
                 instance,
-                host,
+                host = seen.host,
                 session = ?group.session,
                 "a process with this identity is in the group: waiting for its session to end, should it have been killed"
             );
@@ -99,6 +109,34 @@ fn wait_until_alone(
         tracing::info!("it is gone; going on");
     }
     Ok(Ok(()))
+}
+
+/// Members that have the identity, at one look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    /// As the brokers name them; each joining gets another name.
+    members: Vec<String>,
+    /// Of one of them.
+    host: String,
+    /// The group is not rebalancing.
+    stable: bool,
+}
+
+/// For how long the same members have been in a stable group. While it rebalances the brokers wait for members that
+/// are dead as for those that are slow, and only then begin to count their sessions.
+#[derive(Debug, Default)]
+struct Steady(Option<(Vec<String>, Instant)>);
+
+impl Steady {
+    fn lasts(&mut self, seen: &Seen, now: Instant) -> Duration {
+        let same = |(members, _): &(Vec<String>, Instant)| *members == seen.members;
+        let known = self.0.take().filter(|known| seen.stable && same(known));
+        let since = known.map_or(now, |(_, since)| since);
+        if seen.stable {
+            self.0 = Some((seen.members.clone(), since));
+        }
+        now.saturating_duration_since(since)
+    }
 }
 
 struct Group {
@@ -121,13 +159,25 @@ impl Group {
         })
     }
 
-    /// The host of a member that has the identity.
-    fn member_of(&self, config: &Config, instance: &str) -> Result<Option<String>, KafkaError> {
+    /// The members that have the identity, if any.
+    fn members_of(&self, config: &Config, instance: &str) -> KafkaResult<Option<Seen>> {
         let list = self.describe(&config.name)?;
-        let mut members = list.groups().iter().flat_map(GroupInfo::members);
-        let found = members.find(|member| is_of(member.client_id(), &config.name, instance));
-        // Brokers write it with a slash, as Java does.
-        Ok(found.map(|member| member.client_host().trim_start_matches('/').to_owned()))
+        let members = list.groups().iter().flat_map(GroupInfo::members);
+        let members: Vec<_> = members
+            .filter(|member| is_of(member.client_id(), &config.name, instance))
+            .collect();
+        let mut ids: Vec<String> = members
+            .iter()
+            .map(|member| member.id().to_owned())
+            .collect();
+        ids.sort_unstable();
+        let stable = list.groups().iter().all(|group| group.state() == "Stable");
+        Ok(members.first().map(|member| Seen {
+            members: ids,
+            // Brokers write it with a slash, as Java does.
+            host: member.client_host().trim_start_matches('/').to_owned(),
+            stable,
+        }))
     }
 
     /// Brokers that have just started say for some seconds that they can't tell yet.
@@ -166,6 +216,25 @@ fn is_of(client_id: &str, pipeline: &str, instance: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_stays_in_a_stable_group_is_alive() {
+        let begin = Instant::now();
+        let seen = |member: &str, stable| Seen {
+            members: vec![member.to_owned()],
+            host: "pump-host".into(),
+            stable,
+        };
+        let mut steady = Steady::default();
+        let mut lasts = |second, member, stable| {
+            let now = begin + Duration::from_secs(second);
+            steady.lasts(&seen(member, stable), now).as_secs()
+        };
+        assert_eq!((lasts(0, "a", true), lasts(12, "a", true)), (0, 12));
+        assert_eq!(lasts(30, "a", false), 0, "it rebalances");
+        assert_eq!((lasts(31, "a", true), lasts(44, "a", true)), (0, 13));
+        assert_eq!(lasts(45, "b", true), 0, "another one");
+    }
 
     #[test]
     fn an_identity_is_known_by_the_whole_of_it() {
