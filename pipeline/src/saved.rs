@@ -144,7 +144,7 @@ impl PartitionState {
             on(Change::Evicted(name));
         }
         self.write(plan, changed, |name, asset| {
-            on(Change::Changed(name, asset))
+            on(Change::Changed(name, asset));
         });
         SavedPartition {
             offset: self.next_offset,

@@ -92,18 +92,16 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
         ("segment.bytes", "67108864"),
         ("min.cleanable.dirty.ratio", "0.2"),
     ];
-    let of_partitions: [(bool, String, &[(&str, &str)]); 2] = [
-        (plan.has_marks(config), config.progress_topic(), &kept),
-        (plan.writes_state(config), config.state_topic(), &compacted),
-    ];
-    for (_, topic, settings) in of_partitions.into_iter().filter(|(needed, ..)| *needed) {
-        let actual = ensure(
-            kafka,
-            &mut present,
-            &topic,
-            create.map(|_| inputs),
-            settings,
-        )?;
+    let mut of_partitions: Vec<(String, &[(&str, &str)])> = Vec::new();
+    if plan.has_marks(config) {
+        of_partitions.push((config.progress_topic(), &kept));
+    }
+    if plan.writes_state(config) {
+        of_partitions.push((config.state_topic(), &compacted));
+    }
+    for (topic, settings) in of_partitions {
+        let create = create.map(|_| inputs);
+        let actual = ensure(kafka, &mut present, &topic, create, settings)?;
         if actual < inputs {
             return Err(TopicError::TooFewPartitions {
                 topic,
