@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
+use forewarn_pipeline::config::OrNever;
 use forewarn_pipeline::kafka::reader::{From, PredictionReader};
 use forewarn_pipeline::kafka::topics;
 use forewarn_pipeline::metrics::Totals;
@@ -62,7 +63,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         (None, Some(cluster)) => cluster.bootstrap_servers(),
         (None, None) => unreachable!("a cluster is started when no broker is named"),
     };
-    let config = configure(scenario.as_ref(), &brokers, &args.models)?;
+    let mut config = configure(scenario.as_ref(), &brokers, &args.models)?;
+    // Nobody takes over from it.
+    config.delivery.snapshot_every = OrNever(None);
     let truth_topic = format!("{}-truth", config.source.topic);
     let names = [
         &config.source.topic,

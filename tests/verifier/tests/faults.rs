@@ -71,9 +71,17 @@ fn each_planted_defect_fails_its_judgement_and_no_other() {
 }
 
 #[test]
-fn the_service_passes_all_scenarios_in_their_short_form() {
+fn the_service_passes_these_scenarios_in_their_short_form() {
     let _alone = alone();
-    let Some(output) = verifier(&["run", "--all"]) else {
+    // `make verify` plays all of them, for hours.
+    let scenarios = [
+        "unreachable",
+        "kill-random",
+        "kill-points",
+        "zombie",
+        "poison",
+    ];
+    let Some(output) = verifier(&[&["run"][..], &scenarios].concat()) else {
         return;
     };
     // The line of each scenario has its seed.
