@@ -53,7 +53,7 @@ fn feed(config: &Config) {
 /// offsets that have a prediction, and how often the worker went back.
 fn run(faults: &[(Api, &[Err])]) -> (BTreeSet<i64>, u64) {
     let cluster = MockCluster::new(1).expect("a mock cluster");
-    for topic in ["in", "out", "dead", "late"] {
+    for topic in ["in", "out", "dead", "late", "faults-state"] {
         cluster.create_topic(topic, 1, 1).expect("a topic");
     }
     let config = config(&cluster.bootstrap_servers());
