@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use forewarn_pipeline::Config;
+use forewarn_models::Loader;
+use forewarn_pipeline::kafka::topics;
+use forewarn_pipeline::{Config, Plan};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -15,7 +17,7 @@ const TEMPLATE: &str = include_str!("../pipeline.toml");
 /// Poison has 10 MB, and its dead letter may have more.
 const MOST_BYTES: &str = "12000000";
 /// Of what is not read by a partition's number.
-const OUTPUT_PARTITIONS: i32 = 2;
+const OUTPUT_PARTITIONS: usize = 2;
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// The models, each with the fixture that it is.
@@ -135,30 +137,18 @@ impl Pipeline {
         Ok(Config::load(&self.write(brokers, "judge")?)?)
     }
 
-    /// Creates the topics, as an operator would before anything runs.
+    /// Creates the topics before anything runs: those that take what is too large by default, then all others as
+    /// `--create-topics` does.
     ///
     /// # Errors
-    /// When the broker refuses.
+    /// When the broker refuses, or a model can't be loaded.
     pub fn create_topics(&self, brokers: &str) -> Result<()> {
         let config = self.config(brokers)?;
         let inputs = self.settings.partitions as i32;
-        let (sink, progress, models) =
-            (&config.sink, config.progress_topic(), config.models_topic());
-        let mut topics = vec![
-            new(&config.source.topic, inputs).set("max.message.bytes", MOST_BYTES),
-            new(&sink.dead_letters, OUTPUT_PARTITIONS).set("max.message.bytes", MOST_BYTES),
-            new(&progress, inputs),
-            new(&models, OUTPUT_PARTITIONS),
+        let topics = [
+            new(&config.source.topic, inputs),
+            new(&config.sink.dead_letters, OUTPUT_PARTITIONS as i32),
         ];
-        for topic in [
-            &sink.predictions,
-            &sink.late,
-            &sink.status,
-            &sink.alarms,
-            &sink.shadow,
-        ] {
-            topics.push(new(topic, OUTPUT_PARTITIONS));
-        }
         let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .create()?;
@@ -172,10 +162,12 @@ impl Pipeline {
             let refused = created.err();
             ensure!(refused.is_none(), "topic can't be created: {refused:?}");
         }
-        Ok(())
+        let plan = Plan::build(&config, &Loader::trusted())?;
+        Ok(topics::require(&config, &plan, Some(OUTPUT_PARTITIONS))?)
     }
 }
 
 fn new(topic: &str, partitions: i32) -> NewTopic<'_> {
     NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
+        .set("max.message.bytes", MOST_BYTES)
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use forewarn_pipeline::Config;
 use tempfile::TempDir;
 
@@ -49,7 +49,7 @@ pub fn is_interrupted() -> bool {
 }
 
 fn interrupted() -> Result<()> {
-    anyhow::ensure!(!is_interrupted(), "interrupted");
+    ensure!(!is_interrupted(), "interrupted");
     Ok(())
 }
 
@@ -210,8 +210,11 @@ impl Stage {
             may_end: false,
             _dir: dir,
         };
-        let all = |stage: &Stage| stage.watch.outputs() > 0;
-        stage.until(FIRST_OUTPUT, "the first output", all)?;
+        // A worker that can't start would be started again for ever.
+        let settled = |stage: &Stage| stage.watch.outputs() > 0 || !stage.fleet.ends.is_empty();
+        stage.until(FIRST_OUTPUT, "the first output", settled)?;
+        let ends = &stage.fleet.ends;
+        ensure!(ends.is_empty(), "no start: {}", ends.join("; "));
         Ok(stage)
     }
 

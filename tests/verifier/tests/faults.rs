@@ -37,7 +37,6 @@ fn reports(output: &Output) -> Vec<Value> {
 }
 
 #[test]
-#[ignore = "does not end since state is written down; `cargo test -- --ignored` plays it"]
 fn each_planted_defect_fails_its_judgement_and_no_other() {
     let _alone = alone();
     let plants = "missing,doubled,order,value,state,unprocessed";
@@ -72,7 +71,6 @@ fn each_planted_defect_fails_its_judgement_and_no_other() {
 }
 
 #[test]
-#[ignore = "does not end since state is written down; `cargo test -- --ignored` plays it"]
 fn the_service_passes_these_scenarios_in_their_short_form() {
     let _alone = alone();
     // `make verify` plays all of them, for hours.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use forewarn_models::Loader;
+use forewarn_pipeline::config::Reload;
+use forewarn_pipeline::kafka::reader;
 use forewarn_pipeline::kafka::snapshots::{self, Snapshot};
-use forewarn_pipeline::kafka::{reader, topics};
 use forewarn_pipeline::marks::MarkRecord;
 use forewarn_pipeline::saved::SavedError;
 use forewarn_pipeline::swap::ModelEventRecord;
@@ -81,6 +82,10 @@ impl Observed {
     }
 
     fn read_events(&mut self, config: &Config) -> Result<()> {
+        // It has no events, and no topic for them, where versions do not change.
+        if config.models.reload == Reload::None {
+            return Ok(());
+        }
         let topic = config.models_topic();
         wait_until_decided(config, &topic)?;
         let mut unreadable = 0;
@@ -120,9 +125,6 @@ impl Observed {
 
     fn read_state(&mut self, config: &Config) -> Result<()> {
         let topic = config.state_topic();
-        if !topics::list(&config.kafka)?.contains_key(&topic) {
-            return Ok(());
-        }
         wait_until_decided(config, &topic)?;
         let partitions: Vec<i32> = self.committed.keys().copied().collect();
         let plan = Plan::build(config, &Loader::trusted())?;
