@@ -120,6 +120,16 @@ impl Model {
         self.scorer.suit(input);
     }
 
+    /// Scores one row at a time from now on; see [`Scorer::score_row_by_row`].
+    pub(crate) fn score_row_by_row(&mut self) {
+        self.scorer.score_row_by_row();
+    }
+
+    /// Is it scored one row at a time, because its rows have other bits in a batch than alone?
+    pub fn is_row_by_row(&self) -> bool {
+        self.scorer.is_row_by_row()
+    }
+
     /// Runs whole rows of L × F values, each as the first of its asset, without a verdict.
     pub(crate) fn raw(&mut self, input: &[f32]) -> Result<Raw, ScoreError> {
         let row_len = self.row_len();

@@ -3,8 +3,8 @@
 //!
 //! Invariants:
 //! - the scores and the state of a row do not depend on the rows that share its batch. Matrix kernels may
-//!   break this by adding in another order for another batch size; [`Scorer::probe`] looks, and a graph
-//!   that fails is run one row at a time from then on (slow, and the same numbers). A graph with a fixed
+//!   break this by adding in another order for another batch size; [`Scorer::probe`] looks, admission looks
+//!   with the golden input, and a graph that fails is run one row at a time (slow, and the same numbers). A graph with a fixed
 //!   batch always runs that many rows; the last one is repeated, and what it gives again is dropped;
 //! - one thread: parallelism is one scorer per worker.
 //!
@@ -223,16 +223,22 @@ impl Scorer {
         self.outputs.check_probabilities(&outputs)?;
         for batch in PROBE_BATCHES.map(|batch| batch.min(most)) {
             if batch > 1 && self.trial(batch)? != alone {
-                tracing::warn!(
-                    batch,
-                    "scores depend on the batch size; scoring one row at a time"
-                );
-                self.max_batch = 1;
+                tracing::debug!(batch, "scores depend on the batch size");
+                self.score_row_by_row();
                 return Ok(());
             }
         }
         self.max_batch = most;
         Ok(())
+    }
+
+    /// Runs the graph on one row at a time from now on: its rows have other bits in a batch than alone.
+    pub fn score_row_by_row(&mut self) {
+        self.max_batch = 1;
+    }
+
+    pub fn is_row_by_row(&self) -> bool {
+        self.max_batch == 1 && self.most_rows() > 1
     }
 
     /// Makes made-up rows of what the graph can take: integers are often places in a table, and 0 and 1 are in

@@ -243,11 +243,14 @@ impl Admission {
 
 impl Admitted {
     /// Does the loaded model give the answer, bit for bit, that it gave when it was tried in this environment?
-    /// To be asked of every session, in the process that scores.
+    /// To be asked of every session, in the process that scores; it is then scored as it was tried.
     ///
     /// # Errors
     /// [`Reason::GoldenChanged`] with both environments, or why the model could not be asked.
     pub fn check(&self, runtime: &Runtime, model: &mut Model) -> Result<(), Refusal> {
+        if self.report.row_by_row {
+            model.score_row_by_row();
+        }
         let asked = probe::golden_of(&self.files.folder())
             .and_then(|golden| {
                 let asked = golden.ask(model);

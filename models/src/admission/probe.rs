@@ -51,8 +51,11 @@ pub struct Report {
     /// What is no reason to refuse it, and should be looked at.
     pub warnings: Vec<String>,
     pub load_seconds: f64,
-    /// On one core, in batches of 256.
+    /// On one core, in batches of 256, or row by row.
     pub rows_per_second: f64,
+    /// Its rows have other bits in a batch than alone, so it is scored one row at a time.
+    #[serde(default)]
+    pub row_by_row: bool,
     /// Most memory that the probing process had; with no process of its own, that of this one.
     pub peak_bytes: u64,
 }
@@ -132,8 +135,12 @@ pub(super) fn probe(runtime: &Runtime, files: &ModelFiles) -> Result<Report, Fai
         return Err(Failure::Golden(problem));
     }
     let ran = |error: crate::scorer::ScoreError| Failure::DoesNotRun(error.to_string());
-    let asked = golden.ask(&mut model).map_err(ran)?;
+    let mut asked = golden.ask(&mut model).map_err(ran)?;
     finite(&asked)?;
+    if !same_rows(&asked, &golden.ask_backwards(&mut model).map_err(ran)?) {
+        model.score_row_by_row();
+        asked = golden.ask(&mut model).map_err(ran)?;
+    }
     if let Some(problem) = golden.mismatch(&asked.raw.outputs) {
         return Err(Failure::Golden(problem));
     }
@@ -145,7 +152,8 @@ pub(super) fn probe(runtime: &Runtime, files: &ModelFiles) -> Result<Report, Fai
         return Err(Failure::NotRepeatable);
     }
     Ok(Report {
-        warnings: warnings(&alone),
+        warnings: warnings(&alone, model.is_row_by_row()),
+        row_by_row: model.is_row_by_row(),
         answer: asked.answer,
         load_seconds,
         rows_per_second,
@@ -203,17 +211,21 @@ fn same_rows(asked: &Asked, alone: &[Raw]) -> bool {
             .all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-fn warnings(alone: &[Raw]) -> Vec<String> {
+fn warnings(alone: &[Raw], row_by_row: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
     let same = |pair: &[Raw]| pair[0].outputs == pair[1].outputs;
-    let constant = alone.len() > 1 && alone.windows(2).all(same);
-    if !constant {
-        return Vec::new();
+    if alone.len() > 1 && alone.windows(2).all(same) {
+        warnings.push(format!(
+            "it gives the same output on {} different rows: weights missing, a saturated output, or the wrong \
+             output named in the contract?",
+            alone.len()
+        ));
     }
-    vec![format!(
-        "it gives the same output on {} different rows: weights missing, a saturated output, or the wrong \
-         output named in the contract?",
-        alone.len()
-    )]
+    if row_by_row {
+        let slower = "its rows have other bits in a batch than alone: it is scored one row at a time, which is slower";
+        warnings.push(slower.into());
+    }
+    warnings
 }
 
 fn timed(model: &mut Model) -> Result<f64, ScoreError> {
