@@ -357,6 +357,13 @@ fn a_message_that_is_too_large_to_be_sent_again_is_set_aside_as_a_reference() {
     assert_eq!(headers["forewarn.omitted-bytes"], "1030000");
     assert_eq!(headers["forewarn.code"], "malformed-json");
     assert_eq!(headers["__connect.errors.offset"], "1");
+    assert!(headers.contains_key("forewarn.timestamp"));
+    let listed = run_ok(&["dlq", "list", "--config", pipeline.config()]);
+    assert!(listed.contains("malformed-json"), "{listed}");
+    // The letter has no bytes: those of its record would be sent, and are as large as they were.
+    let redriven = run_ok(&["dlq", "redrive", "--config", pipeline.config(), "--yes"]);
+    assert!(redriven.contains("not sent: 1"), "{redriven}");
+    assert!(redriven.contains("message.max.bytes"), "{redriven}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use crate::prediction::EventTimestamp;
 
-/// Headers that follow those of the original, in this order; the last one only where the original was there.
+/// Headers that follow those of the original, in this order; the last two only where [`of_original`] says so.
 pub const TOPIC: &str = "__connect.errors.topic";
 pub const PARTITION: &str = "__connect.errors.partition";
 pub const OFFSET: &str = "__connect.errors.offset";
@@ -26,6 +26,9 @@ pub const REASON: &str = "__connect.errors.exception.message";
 pub const CODE: &str = "forewarn.code";
 /// The timestamp of the original record, in milliseconds since 1970: the letter has one of its own.
 pub const TIMESTAMP: &str = "forewarn.timestamp";
+/// In place of a value that is larger than the producer may send: how many bytes it has. The original is in the
+/// log, where the other headers say.
+pub const OMITTED: &str = "forewarn.omitted-bytes";
 const OURS: [&str; 7] = [TOPIC, PARTITION, OFFSET, PIPELINE, STAGE, REASON, CODE];
 
 /// On a receipt: offsets of the letters whose messages were sent again, such as `1-2,7`.
@@ -62,6 +65,8 @@ pub struct Letter<'a> {
     pub source: Source<'a>,
     /// Timestamp of that record, in milliseconds; letters of older versions do not tell.
     pub timestamp: Option<i64>,
+    /// Bytes of its value, where that was too large to be sent again.
+    pub omitted: Option<u64>,
     /// Its own headers.
     pub headers: Vec<Header<'a>>,
     pub key: Option<&'a [u8]>,
@@ -74,6 +79,12 @@ pub struct Source<'a> {
     pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}:{}", self.topic, self.partition, self.offset)
+    }
 }
 
 /// Letters of one partition whose messages were sent again.
@@ -111,15 +122,21 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// The headers that tell what a letter can't have from its original: its timestamp, in milliseconds, and the size of
+/// a value that is left out.
+pub fn of_original(timestamp: Option<i64>, omitted: Option<usize>) -> Vec<(&'static str, String)> {
+    let timestamp = timestamp.map(|timestamp| (TIMESTAMP, timestamp.to_string()));
+    let omitted = omitted.map(|bytes| (OMITTED, bytes.to_string()));
+    timestamp.into_iter().chain(omitted).collect()
+}
+
 fn letter<'a>(
     headers: &[Header<'a>],
     key: Option<&'a [u8]>,
     payload: Option<&'a [u8]>,
 ) -> Option<Letter<'a>> {
-    let (timestamp, rest) = match headers.split_last()? {
-        ((TIMESTAMP, value), rest) => (Some(text(*value)?.parse().ok()?), rest),
-        _ => (None, headers),
-    };
+    let (omitted, rest) = last_of(OMITTED, headers)?;
+    let (timestamp, rest) = last_of(TIMESTAMP, rest)?;
     // By their place and not by their names: the original may have had headers of these names.
     let (headers, own) = rest.split_at_checked(rest.len().checked_sub(OURS.len())?)?;
     if !own.iter().map(|(name, _)| *name).eq(OURS) {
@@ -139,10 +156,22 @@ fn letter<'a>(
         reason: next()?,
         code: next()?,
         timestamp,
+        omitted,
         headers: headers.to_vec(),
         key,
         payload,
     })
+}
+
+/// The number in the last header, if that is `name`, and the headers before it. `None` when it is no number.
+fn last_of<'h, 'a, T: FromStr>(
+    name: &str,
+    headers: &'h [Header<'a>],
+) -> Option<(Option<T>, &'h [Header<'a>])> {
+    match headers.split_last()? {
+        ((last, value), rest) if *last == name => Some((Some(text(*value)?.parse().ok()?), rest)),
+        _ => Some((None, headers)),
+    }
 }
 
 fn receipt<'a>(headers: &[Header<'a>]) -> Option<Receipt<'a>> {
@@ -161,9 +190,12 @@ fn text(value: Option<&[u8]>) -> Option<&str> {
 }
 
 impl Letter<'_> {
-    /// Is it a reference to a record that had waited, without its bytes? The record is in the source topic
-    /// then, if anywhere.
+    /// Is it a reference to a record, without its bytes: one that had waited, or was too large? The record is in the
+    /// source topic then, if anywhere.
     pub fn is_reference(&self) -> bool {
+        if self.omitted.is_some() {
+            return true;
+        }
         let is_bare = self.key.is_none() && self.payload.is_none() && self.headers.is_empty();
         is_bare && self.timestamp.is_none() && self.code != EMPTY_PAYLOAD
     }
@@ -311,6 +343,19 @@ mod tests {
             (letter.key, letter.payload),
             (Some(&b"k"[..]), Some(&b"{"[..]))
         );
+        // Too large to be sent again.
+        let more: [Header<'_>; 2] = [(TIMESTAMP, Some(b"5")), (OMITTED, Some(b"1030000"))];
+        for more in [&more[..], &more[1..]] {
+            let Entry::Letter(letter) = read(&[], more) else {
+                panic!("a letter");
+            };
+            assert!(letter.is_reference());
+            assert_eq!(
+                (letter.code, letter.omitted),
+                ("malformed-json", Some(1_030_000))
+            );
+            assert_eq!(letter.timestamp, (more.len() == 2).then_some(5));
+        }
         // As versions before wrote them.
         let Entry::Letter(letter) = read(&own, &[]) else {
             panic!("a letter");

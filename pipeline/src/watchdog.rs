@@ -48,6 +48,8 @@ pub(crate) fn watch(
 ) -> Result<(), ServiceError> {
     let mut result = Ok(());
     let mut draining: Option<Instant> = None;
+    let mut looked = Instant::now();
+    let mut resumed = looked;
     loop {
         let (ended, running): (Vec<_>, Vec<_>) = workers
             .into_iter()
@@ -60,9 +62,14 @@ pub(crate) fn watch(
             return result;
         }
         let now = Instant::now();
+        if now.saturating_duration_since(looked) > patience.call / 2 {
+            // The process was stopped (SIGSTOP, a frozen container): calls of before have not hung since then.
+            resumed = now;
+        }
+        looked = now;
         let stuck = workers
             .iter()
-            .find_map(|worker| stuck(worker, patience.call, now));
+            .find_map(|worker| stuck(worker, patience.call, resumed, now));
         if let Some(stuck) = stuck {
             return result.and(Err(stuck));
         }
@@ -88,9 +95,15 @@ fn ended_with(Watched { worker, thread, .. }: Watched) -> Result<(), ServiceErro
     }
 }
 
-fn stuck(watched: &Watched, limit: Duration, now: Instant) -> Option<ServiceError> {
+fn stuck(
+    watched: &Watched,
+    limit: Duration,
+    resumed: Instant,
+    now: Instant,
+) -> Option<ServiceError> {
     let doing = watched.pulse.doing();
-    let (call, lasts, worker) = (doing.call?, doing.lasts(now), watched.worker);
+    let (call, worker) = (doing.call?, watched.worker);
+    let lasts = doing.lasts(now).min(now.saturating_duration_since(resumed));
     if lasts <= limit {
         return None;
     }

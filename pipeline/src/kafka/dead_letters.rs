@@ -12,16 +12,15 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Role, Silent};
 use super::past::{ANSWER, Past};
-use super::reader::ReadError;
 use super::topics::{self, TopicError};
 use crate::config::Config;
-use crate::dead_letter::{Entry, Header, Offsets, Position, instant};
+use crate::dead_letter::{Entry, Header, Letter, Offsets, Position, instant};
 use crate::prediction::EventTimestamp;
 
 /// How long a transaction in the topic may be open: brokers end those of dead workers after 30 s, and look
@@ -34,8 +33,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub enum DeadLetterError {
     #[error(transparent)]
     Topics(#[from] TopicError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
     #[error("Kafka client: {0}")]
     Kafka(#[from] KafkaError),
     #[error(
@@ -166,6 +163,20 @@ impl<'c> DeadLetters<'c> {
         self.each_within(&all.collect(), on)
     }
 
+    /// Hands every letter of this pipeline to `on`, each partition in its order.
+    ///
+    /// # Errors
+    /// As [`Self::each`].
+    pub fn each_own<E: From<DeadLetterError>>(
+        &self,
+        mut on: impl FnMut(&Dead<'_>, &Letter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.each(|dead| match &dead.entry {
+            Entry::Letter(letter) if letter.pipeline == self.config.name => on(&dead, letter),
+            _ => Ok(()),
+        })
+    }
+
     /// As [`Self::each`], of these offsets by partition. Those that are not there are passed over.
     ///
     /// # Errors
@@ -236,6 +247,36 @@ pub struct Original {
     pub payload: Option<Vec<u8>>,
 }
 
+impl Original {
+    /// The bytes that a letter has of it.
+    pub fn of(letter: &Letter<'_>) -> Self {
+        Original::new(
+            letter.timestamp,
+            &letter.headers,
+            letter.key,
+            letter.payload,
+        )
+    }
+
+    fn new(
+        timestamp: Option<i64>,
+        headers: &[Header<'_>],
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+    ) -> Self {
+        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        let headers = headers.iter();
+        Original {
+            timestamp,
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), owned(*value)))
+                .collect(),
+            key: owned(key),
+            payload: owned(payload),
+        }
+    }
+}
+
 /// Single records by their offsets.
 pub struct Records(Past);
 
@@ -249,7 +290,7 @@ impl Records {
     /// The committed record at an offset, handed to `on`; `None` where there is none, or none any more.
     ///
     /// # Errors
-    /// When the brokers do not answer, or there is no such partition.
+    /// When the brokers do not answer.
     pub fn at<T>(
         &self,
         topic: &str,
@@ -258,7 +299,10 @@ impl Records {
     ) -> KafkaResult<Option<T>> {
         let Position { partition, offset } = position;
         let consumer = self.0.consumer();
-        let (first, end) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
+        let (first, end) = match consumer.fetch_watermarks(topic, partition, ANSWER) {
+            Err(error) if is_unknown(&error) => return Ok(None),
+            watermarks => watermarks?,
+        };
         if !(first..end).contains(&offset) {
             return Ok(None);
         }
@@ -278,16 +322,13 @@ impl Records {
     /// As [`Self::at`].
     pub fn original(&self, topic: &str, position: Position) -> KafkaResult<Option<Original>> {
         self.at(topic, position, |message| {
-            let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-            let headers = headers(message).into_iter();
-            Original {
-                timestamp: message.timestamp().to_millis(),
-                headers: headers
-                    .map(|(name, value)| (name.to_owned(), owned(value)))
-                    .collect(),
-                key: owned(message.key()),
-                payload: owned(message.payload()),
-            }
+            let timestamp = message.timestamp().to_millis();
+            Original::new(
+                timestamp,
+                &headers(message),
+                message.key(),
+                message.payload(),
+            )
         })
     }
 
@@ -303,6 +344,20 @@ impl Records {
     ) -> KafkaResult<Option<T>> {
         self.at(topic, position, |message| on(dead(message)))
     }
+}
+
+/// Is there no such topic or partition?
+fn is_unknown(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        [
+            Code::UnknownPartition,
+            Code::UnknownTopic,
+            Code::UnknownTopicOrPartition,
+        ]
+        .contains(&code)
+    })
 }
 
 /// The number of partitions of a topic that must be there.

@@ -77,8 +77,10 @@ fn wait_until_alone(
         let seen = match group.members_of(config, &instance) {
             Ok(Some(seen)) => seen,
             Ok(None) => break,
-            // It was there a moment ago; brokers that are away do not make it go.
-            Err(_) if told && !shutdown.is_requested() => {
+            // It was there a moment ago; brokers that are away do not make it go, and begin its session anew.
+            Err(error) if told && !shutdown.is_requested() => {
+                tracing::debug!(%error, "the group can't be looked at");
+                steady = Steady::default();
                 shutdown.wait(PAUSE);
                 continue;
             }
@@ -105,7 +107,7 @@ fn wait_until_alone(
         }
         shutdown.wait(PAUSE);
     }
-    if told {
+    if told && !shutdown.is_requested() {
         tracing::info!("it is gone; going on");
     }
     Ok(Ok(()))

@@ -1,8 +1,8 @@
 //! Named points at which a process can be made to kill itself, so that a test can show what a crash there costs.
 //!
 //! `FOREWARN_KILL_AT=before-commit:3` sends this process SIGKILL when it passes that point for the third time.
-//! Each point is passed once per transaction, or once per swap, never once per record; without the variable
-//! passing one costs a load.
+//! Each point is passed once per transaction, per partition whose state is written, or per swap, never once per
+//! record; without the variable passing one costs a load.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,19 +23,22 @@ pub enum KillPoint {
     BeforeCommit,
     /// The transaction is committed, and the worker does not know it yet.
     AfterCommit,
+    /// The state of a partition's assets is sent, but not what they share.
+    MidSnapshot,
     /// Another version of a model is in place, and nothing says so yet.
     MidSwap,
 }
 
 impl KillPoint {
     /// All points, with their names. A new one needs its line here.
-    pub const ALL: [(KillPoint, &str); 7] = [
+    pub const ALL: [(KillPoint, &str); 8] = [
         (KillPoint::AfterBegin, "after-begin"),
         (KillPoint::AfterProduce, "after-produce"),
         (KillPoint::BeforeSendOffsets, "before-send-offsets"),
         (KillPoint::AfterSendOffsets, "after-send-offsets"),
         (KillPoint::BeforeCommit, "before-commit"),
         (KillPoint::AfterCommit, "after-commit"),
+        (KillPoint::MidSnapshot, "mid-snapshot"),
         (KillPoint::MidSwap, "mid-swap"),
     ];
 

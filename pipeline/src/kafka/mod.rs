@@ -10,7 +10,7 @@
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `notices.rs`
 //! reads what other topics say about assets; `progress.rs` reads back where either was done, `snapshots.rs` state
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
-//! `replay.rs`. `identity.rs` refuses to start beside a process of the same identity, `lag.rs` knows how far behind
+//! `replay.rs`. `renewal.rs` replaces clients that have wedged. `identity.rs` refuses to start beside a process of the same identity, `lag.rs` knows how far behind
 //! each partition is. `killpoint.rs` names where a test may let the process die.
 //!
 //! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
@@ -32,6 +32,7 @@ mod produce;
 mod progress;
 pub mod reader;
 pub mod redrive;
+mod renewal;
 pub mod replay;
 mod sink;
 pub mod snapshots;
@@ -45,7 +46,7 @@ use std::time::Duration;
 
 pub use identity::Taken;
 pub(crate) use identity::require as require_identity;
-pub use sink::{Counts, OMITTED, SinkError};
+pub use sink::{Counts, SinkError};
 pub use swapping::Links;
 pub use worker::{Worker, WorkerError};
 

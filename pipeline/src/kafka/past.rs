@@ -55,10 +55,16 @@ impl Past {
         pulse::call("assign", || self.consumer.assign(list))
     }
 
+    /// What is there already is taken without telling of the call, which costs more than a record.
+    fn poll(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+        let there = self.consumer.poll(Duration::ZERO);
+        there.or_else(|| pulse::call("poll", || self.consumer.poll(wait)))
+    }
+
     /// The next record, whether or not the end was reached before; `None` when none comes within `wait`.
     pub fn more(&self, wait: Duration) -> KafkaResult<Option<BorrowedMessage<'_>>> {
         loop {
-            match pulse::call("poll", || self.consumer.poll(wait)) {
+            match self.poll(wait) {
                 Some(Ok(message)) => return Ok(Some(message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) if is_final(&error) => return Err(error),
@@ -83,7 +89,7 @@ impl Past {
     pub fn next(&self) -> KafkaResult<Option<BorrowedMessage<'_>>> {
         let deadline = Instant::now() + ANSWER;
         while !self.left.borrow().is_empty() {
-            match pulse::call("poll", || self.consumer.poll(Duration::from_millis(100))) {
+            match self.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => return Ok(Some(message)),
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     self.left.borrow_mut().remove(&partition);

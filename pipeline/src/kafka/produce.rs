@@ -14,6 +14,9 @@ use crate::pulse;
 /// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
 
+/// Of an abort, between two looks at reports.
+const ABORT_STEP: Duration = Duration::from_millis(500);
+
 /// Hands a record over; while the queue is full, the caller waits.
 pub(super) fn send(
     producer: &BaseProducer<Deliveries>,
@@ -52,7 +55,7 @@ pub(super) fn wait_until_acknowledged(
         }
         // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
         // the core from the broker that is waited for.
-        producer.poll(Duration::ZERO);
+        pulse::call("poll", || producer.poll(Duration::ZERO));
         std::thread::sleep(IN_FLIGHT_PAUSE);
     }
     match producer.context().take_failed() {
@@ -62,6 +65,17 @@ pub(super) fn wait_until_acknowledged(
         }),
         None => Ok(()),
     }
+}
+
+/// Drops the open transaction, in short steps: an abort waits until the reports of records that did not arrive have
+/// been taken, and it is this thread that takes them.
+pub(super) fn abort(producer: &BaseProducer<Deliveries>) -> Result<(), KafkaError> {
+    again_while_retriable(|| {
+        producer.poll(Duration::ZERO);
+        pulse::call("abort_transaction", || {
+            producer.abort_transaction(ABORT_STEP)
+        })
+    })
 }
 
 /// librdkafka asks for the same call again when a step was interrupted half-way.

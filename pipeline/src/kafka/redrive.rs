@@ -26,8 +26,8 @@ use super::ANSWER;
 use super::client::{self, Role};
 use super::dead_letters::{Dead, DeadLetterError, DeadLetters, Original, Records, partitions};
 use super::deliveries::Deliveries;
-use super::produce::{again_while_retriable, send, wait_until_acknowledged};
-use super::sink::{SinkError, fenced};
+use super::produce::{abort, again_while_retriable, send, wait_until_acknowledged};
+use super::sink::SinkError;
 use crate::config::{Config, EventTime};
 use crate::dead_letter::{Entry, Letter, Offsets, Position, RECEIPT_PIPELINE, REDRIVE, REDRIVEN};
 
@@ -122,7 +122,7 @@ pub fn redrive(
         committed,
     };
     let index = index(&letters, |dead, letter| {
-        let is_meant = letter.pipeline == config.name && select(dead, letter);
+        let is_meant = select(dead, letter);
         let is_open = is_meant && !redriven.contains(dead.position);
         run.done.before += u64::from(is_meant && !is_open);
         is_open
@@ -157,10 +157,8 @@ fn index(
     mut open: impl FnMut(&Dead<'_>, &Letter<'_>) -> bool,
 ) -> Result<Vec<Item>, RedriveError> {
     let mut index = Vec::new();
-    letters.each::<RedriveError>(|dead| {
-        if let Entry::Letter(letter) = &dead.entry
-            && open(&dead, letter)
-        {
+    letters.each_own::<RedriveError>(|dead, letter| {
+        if open(dead, letter) {
             let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
             index.push(Item {
                 source: place(letter),
@@ -222,21 +220,12 @@ struct Message {
 
 impl Message {
     fn of(letter: &Letter<'_>) -> Self {
-        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        let headers = letter.headers.iter();
         Message {
             code: letter.code.to_owned(),
             topic: letter.source.topic.to_owned(),
             source: place(letter),
             is_reference: letter.is_reference(),
-            own: Original {
-                timestamp: letter.timestamp,
-                headers: headers
-                    .map(|(name, value)| ((*name).to_owned(), owned(*value)))
-                    .collect(),
-                key: owned(letter.key),
-                payload: owned(letter.payload),
-            },
+            own: Original::of(letter),
         }
     }
 }
@@ -334,7 +323,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
             let partition = source.partition;
             return Ok(Err(Skip::NoPartition { topic, partition }));
         }
-        if message.own.timestamp.is_some() {
+        if message.own.timestamp.is_some() && !message.is_reference {
             return Ok(Ok(message.own.clone()));
         }
         if let Some(found) = self.records.original(&topic, source)? {
@@ -419,7 +408,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
 
     fn abort(&self) {
         // What can't be aborted now is by the next one, or by the broker after a while.
-        if let Err(error) = self.producer.abort_transaction(ANSWER) {
+        if let Err(error) = abort(&self.producer) {
             tracing::warn!(%error, "the open transaction can't be aborted");
         }
         self.producer.context().take_failed();
@@ -427,14 +416,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
 
     /// Drops what is open; the error with what it means.
     fn failed(&self, error: SinkError) -> RedriveError {
-        let code = match &error {
-            SinkError::Open(source)
-            | SinkError::Commit(source)
-            | SinkError::Produce { source, .. } => source.rdkafka_error_code(),
-            SinkError::Unacknowledged => None,
-        };
-        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        if [code, fatal].into_iter().flatten().any(fenced) {
+        if error.is_fenced(Some(&self.producer)) {
             return RedriveError::Fenced;
         }
         self.abort();

@@ -8,6 +8,7 @@
 //! Invariant: offsets are committed only after everything derived from the records below them is
 //! acknowledged. One failed record fails the commit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,16 +22,12 @@ use super::ANSWER;
 use super::client;
 use super::deliveries::Deliveries;
 use super::killpoint::KillPoint;
-use super::produce::{again_while_retriable, send, wait_until_acknowledged};
-use crate::alarms::AlarmEvent;
+use super::produce::{abort, again_while_retriable, send, wait_until_acknowledged};
 use crate::config::{Config, Guarantee};
 use crate::dead_letter;
 use crate::engine::Disposition;
 use crate::publish::{Output, OutputRecord, Publisher, SetAside, SetAsideRecord};
 use crate::pulse;
-
-/// Of an abort, between two looks at reports.
-const ABORT_STEP: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -54,21 +51,19 @@ impl SinkError {
         }
     }
 
-    /// Has another process fenced `sink`? Calls after the first one that was refused tell only that the client
+    /// Has another process fenced `producer`? Calls after the first one that was refused tell only that the client
     /// can't go on; the client itself knows why.
-    pub fn is_fenced(&self, sink: Option<&Sink>) -> bool {
+    pub(super) fn is_fenced(&self, producer: Option<&BaseProducer<Deliveries>>) -> bool {
         let code = match self {
             SinkError::Unacknowledged => None,
             SinkError::Open(source)
             | SinkError::Commit(source)
             | SinkError::Produce { source, .. } => source.rdkafka_error_code(),
         };
-        let fatal = || sink.and_then(|sink| sink.producer.client().fatal_error());
+        let fatal = || producer.and_then(|producer| producer.client().fatal_error());
         code.is_some_and(fenced) || fatal().is_some_and(|(code, _)| fenced(code))
     }
-}
 
-impl SinkError {
     /// The record is larger than `message.max.bytes` of the producer.
     fn is_too_large(&self) -> bool {
         let code = RDKafkaErrorCode::MessageSizeTooLarge;
@@ -105,7 +100,7 @@ pub fn kafka_disposition(error: &KafkaError) -> Disposition {
     }
 }
 
-pub(super) fn fenced(code: RDKafkaErrorCode) -> bool {
+fn fenced(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::Fenced
@@ -178,7 +173,7 @@ impl Sink {
 
     fn begin(&mut self) -> Result<(), KafkaError> {
         if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction {
-            self.producer.begin_transaction()?;
+            pulse::call("begin_transaction", || self.producer.begin_transaction())?;
             self.in_transaction = true;
             KillPoint::AfterBegin.pass();
             self.begun = Some(Instant::now());
@@ -202,6 +197,10 @@ impl Sink {
         record.payload = payload;
         record.partition = Some(partition);
         self.send(record)
+    }
+
+    pub(super) fn producer(&self) -> &BaseProducer<Deliveries> {
+        &self.producer
     }
 
     /// Was anything sent since the last commit?
@@ -271,15 +270,7 @@ impl Sink {
     /// Drops what was sent since the last commit; readers of `read_committed` never see it.
     pub fn abort(&mut self) -> Result<(), SinkError> {
         if self.in_transaction {
-            // In short steps: an abort waits until the reports of records that did not arrive have been taken, and
-            // it is this thread that takes them.
-            again_while_retriable(|| {
-                self.producer.poll(Duration::ZERO);
-                pulse::call("abort_transaction", || {
-                    self.producer.abort_transaction(ABORT_STEP)
-                })
-            })
-            .map_err(SinkError::Commit)?;
+            abort(&self.producer).map_err(SinkError::Commit)?;
             self.in_transaction = false;
         }
         self.producer.context().take_failed();
@@ -293,10 +284,10 @@ impl Sink {
         original: &BorrowedMessage<'_>,
         record: &SetAsideRecord<'_>,
     ) -> Result<(), SinkError> {
-        let bytes = original.payload_len().to_string();
+        let omitted = Some(original.payload_len());
         let headers = with_headers(OwnedHeaders::new(), record.headers);
-        let mut letter: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(topic).headers(with_headers(headers, &[(OMITTED, &bytes)]));
+        let headers = with_original(headers, record.why, original, omitted);
+        let mut letter: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).headers(headers);
         letter.key = original.key().filter(|key| key.len() <= LONGEST_KEY);
         self.send(letter)
     }
@@ -311,9 +302,6 @@ impl Sink {
     }
 }
 
-/// In place of a value that is larger than the producer may send: how many bytes it has. The original is in the
-/// log, where the other headers say.
-pub const OMITTED: &str = "forewarn.omitted-bytes";
 /// A longer key is left out as well.
 const LONGEST_KEY: usize = 16 << 10;
 
@@ -333,10 +321,9 @@ pub struct Counts {
     pub late: u64,
     pub status_changes: u64,
     pub shadow: u64,
-    pub alarms_raised: u64,
-    pub alarms_cleared: u64,
-    pub unscored: Vec<&'static str>,
-    pub refused: Vec<&'static str>,
+    /// By code.
+    pub unscored: BTreeMap<&'static str, u64>,
+    pub refused: BTreeMap<&'static str, u64>,
 }
 
 impl Publisher for BatchPublisher<'_, '_> {
@@ -351,7 +338,9 @@ impl Publisher for BatchPublisher<'_, '_> {
             } => {
                 self.counts.predictions += u64::from(unscored.is_none());
                 self.counts.anomalous += u64::from(anomalous);
-                self.counts.unscored.extend(unscored);
+                if let Some(code) = unscored {
+                    *self.counts.unscored.entry(code).or_default() += 1;
+                }
                 (&topics.predictions, None)
             }
             Output::Status => {
@@ -362,11 +351,7 @@ impl Publisher for BatchPublisher<'_, '_> {
                 self.counts.shadow += 1;
                 (&topics.shadow, None)
             }
-            Output::Alarm(event) => {
-                self.counts.alarms_raised += u64::from(event == AlarmEvent::Raised);
-                self.counts.alarms_cleared += u64::from(event == AlarmEvent::Cleared);
-                (&topics.alarms, None)
-            }
+            Output::Alarm(_) => (&topics.alarms, None),
             Output::Model => (&topics.models, None),
             Output::Progress { partition } => (&topics.progress, Some(partition)),
         };
@@ -383,7 +368,7 @@ impl Publisher for BatchPublisher<'_, '_> {
         let topics = self.sink.topics.clone();
         let topic = match record.why {
             SetAside::Refused(code) => {
-                self.counts.refused.push(code);
+                *self.counts.refused.entry(code).or_default() += 1;
                 &topics.dead_letters
             }
             SetAside::Late => {
@@ -397,13 +382,8 @@ impl Publisher for BatchPublisher<'_, '_> {
             .map(rdkafka::message::BorrowedHeaders::detach)
             .unwrap_or_default();
         let mut headers = with_headers(headers, record.headers);
-        // A letter's own timestamp tells when it was written.
-        let timestamp = original.and_then(|original| original.timestamp().to_millis());
-        if let (SetAside::Refused(_), Some(timestamp)) = (record.why, timestamp) {
-            headers = headers.insert(Header {
-                key: dead_letter::TIMESTAMP,
-                value: Some(&timestamp.to_string()),
-            });
+        if let Some(original) = original {
+            headers = with_original(headers, record.why, original, None);
         }
         let mut letter = BaseRecord::to(topic).headers(headers);
         // No key and an empty key are different things, and stay so.
@@ -417,6 +397,26 @@ impl Publisher for BatchPublisher<'_, '_> {
             (sent, _) => sent,
         }
     }
+}
+
+/// Adds what a dead letter tells of its original besides; late readings have no such headers.
+fn with_original(
+    headers: OwnedHeaders,
+    why: SetAside,
+    original: &BorrowedMessage<'_>,
+    omitted: Option<usize>,
+) -> OwnedHeaders {
+    let timestamp = match why {
+        SetAside::Refused(_) => original.timestamp().to_millis(),
+        SetAside::Late => None,
+    };
+    let more = dead_letter::of_original(timestamp, omitted);
+    more.iter().fold(headers, |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(value),
+        })
+    })
 }
 
 fn with_headers(headers: OwnedHeaders, pairs: &[(&'static str, &str)]) -> OwnedHeaders {

@@ -199,7 +199,8 @@ impl Source {
                 break;
             }
             // Not a poll with what is left: its last millisecond is a busy loop in the client.
-            std::thread::sleep(left.min(PAUSE));
+            // A call of its own: waiting for more is no call that hangs.
+            pulse::call("poll", || std::thread::sleep(left.min(PAUSE)));
         }
         Ok(())
     }

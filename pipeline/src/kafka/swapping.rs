@@ -157,7 +157,7 @@ impl Worker {
         if on_trial {
             trials.insert(place, Trial::new(swapped.old, rules));
         }
-        self.metrics.swap();
+        self.metrics.count(|totals| totals.swaps += 1);
         self.swapping
             .report(self.number, (place, version), Outcome::Serving);
         if swapped.rebuild {

@@ -13,7 +13,8 @@
 //! Invariant: the state is rebuilt from the log, never kept across an abort. After an error the records
 //! since the last commit are read again as if for the first time.
 //!
-//! Not here: how it comes to that state (`takeover.rs`), and swaps (`swapping.rs`).
+//! Not here: how it comes to that state (`takeover.rs`), swaps (`swapping.rs`), and clients that have wedged
+//! (`renewal.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use rdkafka::message::BorrowedMessage;
 
 use super::client;
 use super::idle::Quiet;
+use super::killpoint::KillPoint;
 use super::lag::Lag;
 use super::notices::NoticeReader;
 use super::reader::ReadError;
@@ -90,10 +92,12 @@ impl WorkerError {
     /// Says it in a sentence when another process has fenced the producer `sink`.
     fn explained(self, config: &Config, sink: Option<&Sink>) -> Self {
         match &self {
-            WorkerError::Sink(error) if error.is_fenced(sink) => WorkerError::Fenced {
-                instance: client::instance(config),
-                pipeline: config.name.clone(),
-            },
+            WorkerError::Sink(error) if error.is_fenced(sink.map(Sink::producer)) => {
+                WorkerError::Fenced {
+                    instance: client::instance(config),
+                    pipeline: config.name.clone(),
+                }
+            }
             _ => self,
         }
     }
@@ -122,7 +126,7 @@ pub struct Worker {
     pub(super) engine: Engine,
     encoder: Encoder,
     pub(super) source: Source,
-    sink: Sink,
+    pub(super) sink: Sink,
     pub(super) metrics: Arc<Metrics>,
     /// Next record to read of each owned partition, as last committed.
     pub(super) committed: HashMap<i32, i64>,
@@ -223,10 +227,13 @@ impl Worker {
                 Err(error) => {
                     let worker = self.number;
                     tracing::warn!(worker, %error, ?pause, "going back to the committed offsets");
-                    self.metrics.restart();
+                    self.metrics.count(|totals| totals.restarts += 1);
                     let health = &self.metrics.health;
                     health.going_back(worker, &error.to_string());
                     must_go_back = true;
+                    if let Err(error) = self.renew_clients_after(&error) {
+                        tracing::warn!(worker, %error, "the clients can't be replaced yet");
+                    }
                     shutdown.wait(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -335,7 +342,7 @@ impl Worker {
                     reason,
                     "a challenger failed and is left out"
                 );
-                self.metrics.challenger_failed();
+                self.metrics.count(|totals| totals.challengers_failed += 1);
             }
         }
     }
@@ -521,6 +528,7 @@ impl Worker {
             };
         });
         sent?;
+        KillPoint::MidSnapshot.pass();
         let record = saved::encode(fingerprint, &shared);
         sink.write_state(partition, SHARED, Some(&record))?;
         let written = Written {
@@ -555,7 +563,6 @@ impl Worker {
                 self.take_over(from);
                 self.say_taken_over(&partitions);
                 self.source.accept(&resume)?;
-                self.metrics.assigned(partitions.len());
                 self.lag.tell_soon();
                 self.tell();
                 self.metrics.health.member(self.number);
@@ -565,16 +572,8 @@ impl Worker {
                 // Drain, commit, then give up. If the commit fails they are given up all the same: the next
                 // owner starts from what was committed.
                 let committed = self.commit_with_state(State::Of(&partitions));
-                for partition in &partitions {
-                    self.engine.revoke(*partition);
-                    self.committed.remove(partition);
-                    self.written.remove(partition);
-                    self.quiet.forget(*partition);
-                    self.lag.forget(*partition);
-                }
+                self.forget(&partitions);
                 self.source.give_up(&partitions)?;
-                self.metrics.given_up(partitions.len());
-                self.lag.tell_soon();
                 if self.engine.partitions().next().is_none() {
                     // An assignment follows, if only that of none; after an outage once the group has it again.
                     self.metrics.health.joining(self.number);
@@ -586,23 +585,35 @@ impl Worker {
         Ok(())
     }
 
+    /// These partitions are not this worker's any more.
+    pub(super) fn forget(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.engine.revoke(*partition);
+            self.committed.remove(partition);
+            self.written.remove(partition);
+            self.quiet.forget(*partition);
+            self.lag.forget(*partition);
+        }
+        self.lag.tell_soon();
+    }
+
     /// Drops what is not committed and starts again from what is.
     fn go_back(&mut self) -> Result<(), WorkerError> {
         if let Err(error) = self.sink.abort() {
-            if error.is_fenced(Some(&self.sink)) && !self.sink.may_have_expired() {
+            if error.is_fenced(Some(self.sink.producer())) && !self.sink.may_have_expired() {
                 // A new producer would fence the other process, and that one this one, for ever.
                 return Err(error.into());
             }
             // The client may not be usable any more; a new one fences it.
             tracing::warn!(worker = self.number, %error, "abort failed; opening a new producer");
-            self.sink = Sink::open(&self.config, self.number)?;
+            self.renew_sink()?;
         }
         self.rebuild()
     }
 
     /// Have the brokers refused a producer whose transaction they may have ended by themselves, after an outage?
     fn is_expired(&self, error: &WorkerError) -> bool {
-        let fenced = |error: &SinkError| error.is_fenced(Some(&self.sink));
+        let fenced = |error: &SinkError| error.is_fenced(Some(self.sink.producer()));
         self.sink.may_have_expired() && matches!(error, WorkerError::Sink(error) if fenced(error))
     }
 }

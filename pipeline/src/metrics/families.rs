@@ -101,6 +101,11 @@ impl Metrics {
                 "How often a worker went back to the committed offsets after an error",
             ),
             (
+                "forewarn_clients_renewed_total",
+                totals.clients_renewed,
+                "How often a worker replaced clients that brokers did not answer, though they answered a new one",
+            ),
+            (
                 "forewarn_model_swaps_total",
                 totals.swaps,
                 "Versions of models put in place, by each worker",
@@ -243,7 +248,7 @@ mod tests {
         };
         let counts = Counts {
             predictions: 10,
-            refused: vec!["malformed-json", "too-large", "malformed-json"],
+            refused: [("malformed-json", 2), ("too-large", 1)].into(),
             ..Counts::default()
         };
         metrics.batch(inputs, &counts);

@@ -13,8 +13,7 @@ mod families;
 mod histogram;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 pub use exposition::CONTENT_TYPE;
@@ -54,28 +53,11 @@ const STAGES: [&str; 4] = ["poll", "decode_and_score", "encode_and_send", "commi
 pub struct Metrics {
     /// How workers and partitions stand now.
     pub health: Health,
-    messages: AtomicU64,
-    readings: AtomicU64,
-    predictions: AtomicU64,
-    anomalous: AtomicU64,
-    late: AtomicU64,
-    ignored: AtomicU64,
-    duplicates: AtomicU64,
-    status_changes: AtomicU64,
-    shadow: AtomicU64,
-    alarms_raised: AtomicU64,
-    alarms_cleared: AtomicU64,
+    /// What is not told by the other fields.
+    totals: Mutex<Totals>,
     batch_messages: Histogram,
     /// In the order of [`Stage`], in microseconds.
     stages: [Histogram; STAGES.len()],
-    restarts: AtomicU64,
-    swaps: AtomicU64,
-    swaps_refused: AtomicU64,
-    rolled_back: AtomicU64,
-    challengers_failed: AtomicU64,
-    partitions: AtomicU64,
-    refused: Mutex<BTreeMap<&'static str, u64>>,
-    unscored: Mutex<BTreeMap<&'static str, u64>>,
     results: Mutex<Vec<ModelResults>>,
     alarms: Mutex<BTreeMap<String, AlarmCounts>>,
 }
@@ -123,6 +105,8 @@ pub struct Totals {
     pub commit_time: Duration,
     /// How often a worker went back to the committed offsets.
     pub restarts: u64,
+    /// How often a worker has replaced clients that brokers did not answer any more.
+    pub clients_renewed: u64,
     /// Versions of models put in place, by each worker.
     pub swaps: u64,
     /// Versions that were refused, or failed their trial.
@@ -152,27 +136,9 @@ impl Default for Metrics {
     fn default() -> Self {
         Metrics {
             health: Health::default(),
-            messages: AtomicU64::default(),
-            readings: AtomicU64::default(),
-            predictions: AtomicU64::default(),
-            anomalous: AtomicU64::default(),
-            late: AtomicU64::default(),
-            ignored: AtomicU64::default(),
-            duplicates: AtomicU64::default(),
-            status_changes: AtomicU64::default(),
-            shadow: AtomicU64::default(),
-            alarms_raised: AtomicU64::default(),
-            alarms_cleared: AtomicU64::default(),
+            totals: Mutex::default(),
             batch_messages: Histogram::new(SIZES, 1.0),
             stages: std::array::from_fn(|_| Histogram::new(TIMES, 1e6)),
-            restarts: AtomicU64::default(),
-            swaps: AtomicU64::default(),
-            swaps_refused: AtomicU64::default(),
-            rolled_back: AtomicU64::default(),
-            challengers_failed: AtomicU64::default(),
-            partitions: AtomicU64::default(),
-            refused: Mutex::default(),
-            unscored: Mutex::default(),
             results: Mutex::default(),
             alarms: Mutex::default(),
         }
@@ -181,23 +147,27 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(crate) fn batch(&self, inputs: Inputs, counts: &Counts) {
-        let add = |counter: &AtomicU64, n: u64| counter.fetch_add(n, Ordering::Relaxed);
-        add(&self.messages, inputs.messages);
-        add(&self.readings, inputs.readings);
-        add(&self.ignored, inputs.ignored);
-        add(&self.duplicates, inputs.duplicates);
-        add(&self.predictions, counts.predictions);
-        add(&self.anomalous, counts.anomalous);
-        add(&self.late, counts.late);
-        add(&self.status_changes, counts.status_changes);
-        add(&self.shadow, counts.shadow);
-        add(&self.alarms_raised, counts.alarms_raised);
-        add(&self.alarms_cleared, counts.alarms_cleared);
         if inputs.messages > 0 {
             self.batch_messages.observe(inputs.messages);
         }
-        by_code(&self.refused, &counts.refused);
-        by_code(&self.unscored, &counts.unscored);
+        self.count(|totals| {
+            totals.messages += inputs.messages;
+            totals.readings += inputs.readings;
+            totals.ignored += inputs.ignored;
+            totals.duplicates += inputs.duplicates;
+            totals.predictions += counts.predictions;
+            totals.anomalous += counts.anomalous;
+            totals.late += counts.late;
+            totals.status_changes += counts.status_changes;
+            totals.shadow += counts.shadow;
+            add_codes(&mut totals.refused, &counts.refused);
+            add_codes(&mut totals.unscored, &counts.unscored);
+        });
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Totals)) {
+        // Sums of whole numbers: a panic elsewhere leaves them as they were.
+        change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Counts what a step published, by model and by alarm.
@@ -209,12 +179,16 @@ impl Metrics {
             }
             let heads = &step.views[planned.view].heads;
             let published = |row: &u32| heads[*row as usize].publish;
-            let rows = output.rows.iter().enumerate();
-            let all = rows.clone().filter(|(_, row)| published(row)).count();
-            let finite =
-                |(at, row): &(usize, &u32)| published(row) && output.verdicts.get(*at).is_some();
-            let scored = rows.filter(finite).count();
+            let (mut scored, mut unscored) = (0, 0);
+            for (at, row) in output.rows.iter().enumerate() {
+                if published(row) {
+                    let is_scored = output.verdicts.get(at).is_some();
+                    scored += u64::from(is_scored);
+                    unscored += u64::from(!is_scored);
+                }
+            }
             let without = output.unscored.iter().filter(|(row, _)| published(row));
+            unscored += without.count() as u64;
             let entry = entries.get(planned.entry).map(|entry| entry.name.as_str());
             let name = entry.filter(|name| name.contains("{asset}"));
             let of = ModelResults {
@@ -222,8 +196,8 @@ impl Metrics {
                 version: planned.model.version,
                 role: planned.role.name(),
                 task: planned.model.contract.task.name(),
-                scored: scored as u64,
-                unscored: (all - scored + without.count()) as u64,
+                scored,
+                unscored,
             };
             self.add_results(name.unwrap_or(&planned.model.name), &of);
         }
@@ -276,80 +250,25 @@ impl Metrics {
         self.stages[stage as usize].observe(micros);
     }
 
-    pub(crate) fn restart(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn swap(&self) {
-        self.swaps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn swap_refused(&self) {
-        self.swaps_refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn roll_back(&self) {
-        self.rolled_back.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn challenger_failed(&self) {
-        self.challengers_failed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn assigned(&self, partitions: usize) {
-        self.partitions
-            .fetch_add(partitions as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn given_up(&self, partitions: usize) {
-        self.partitions
-            .fetch_sub(partitions as u64, Ordering::Relaxed);
-    }
-
     /// All counters.
     pub fn totals(&self) -> Totals {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut totals = Totals::default();
+        self.count(|counted| totals = counted.clone());
         let commits = &self.stages[Stage::Commit as usize];
-        Totals {
-            messages: get(&self.messages),
-            readings: get(&self.readings),
-            predictions: get(&self.predictions),
-            anomalous: get(&self.anomalous),
-            late: get(&self.late),
-            ignored: get(&self.ignored),
-            duplicates: get(&self.duplicates),
-            status_changes: get(&self.status_changes),
-            shadow: get(&self.shadow),
-            alarms_raised: get(&self.alarms_raised),
-            alarms_cleared: get(&self.alarms_cleared),
-            batches: self.batch_messages.count(),
-            commits: commits.count(),
-            commit_time: Duration::from_micros(commits.sum()),
-            restarts: get(&self.restarts),
-            swaps: get(&self.swaps),
-            swaps_refused: get(&self.swaps_refused),
-            rolled_back: get(&self.rolled_back),
-            challengers_failed: get(&self.challengers_failed),
-            partitions: get(&self.partitions),
-            refused: codes(&self.refused),
-            unscored: codes(&self.unscored),
+        totals.batches = self.batch_messages.count();
+        totals.commits = commits.count();
+        totals.commit_time = Duration::from_micros(commits.sum());
+        totals.partitions = self.health.partitions().len() as u64;
+        if let Ok(alarms) = self.alarms.lock() {
+            totals.alarms_raised = alarms.values().map(|counts| counts.raised).sum();
+            totals.alarms_cleared = alarms.values().map(|counts| counts.cleared).sum();
         }
+        totals
     }
 }
 
-fn by_code(counters: &Mutex<BTreeMap<&'static str, u64>>, seen: &[&'static str]) {
-    if !seen.is_empty()
-        && let Ok(mut counters) = counters.lock()
-    {
-        for code in seen {
-            *counters.entry(code).or_default() += 1;
-        }
+fn add_codes(to: &mut BTreeMap<&'static str, u64>, seen: &BTreeMap<&'static str, u64>) {
+    for (code, count) in seen {
+        *to.entry(code).or_default() += count;
     }
-}
-
-fn codes(counters: &Mutex<BTreeMap<&'static str, u64>>) -> BTreeMap<&'static str, u64> {
-    counters
-        .lock()
-        .map(|counters| counters.clone())
-        .unwrap_or_default()
 }

@@ -251,7 +251,7 @@ impl Reloader {
             }
             Err(problems) => {
                 served.refused.insert(wanted.key());
-                self.metrics.swap_refused();
+                self.metrics.count(|totals| totals.swaps_refused += 1);
                 tracing::error!(
                     model = name,
                     version,
@@ -295,9 +295,9 @@ impl Reloader {
             reason,
             "a version is {failed}; the one before serves"
         );
-        self.metrics.swap_refused();
+        self.metrics.count(|totals| totals.swaps_refused += 1);
         if rolled_back {
-            self.metrics.roll_back();
+            self.metrics.count(|totals| totals.rolled_back += 1);
         }
         // The others may have it in place.
         let others: BTreeMap<usize, &Sender<Swap>> = self
