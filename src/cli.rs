@@ -1,12 +1,15 @@
 //! The command line: its words, its defaults and its help.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use forewarn_pipeline::Config;
 use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_training::calibrate::Bearable;
 
-use crate::model::{NoteArgs, ReplyArgs};
+use crate::model::NoteArgs;
+use crate::reply::ReplyArgs;
 
 /// Streaming ONNX inference for industrial digital twins: telemetry in from Kafka, anomalies and remaining
 /// useful life out.
@@ -62,19 +65,41 @@ pub(crate) enum Command {
 }
 
 /// An instant as everybody writes it.
-pub(crate) fn instant(text: &str) -> Result<EventTimestamp, String> {
+pub(crate) fn instant(text: &str) -> std::result::Result<EventTimestamp, String> {
     EventTimestamp::parse(text)
         .map_err(|error| format!("{error}: write it as 2026-01-31T00:00:00Z"))
 }
 
+/// A pipeline that is reached through its brokers.
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// The pipeline's configuration
+pub(crate) struct PipelineArgs {
+    /// The pipeline's configuration: brokers, topics and names are taken from it
     #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    config: PathBuf,
     /// Bootstrap servers, instead of `kafka.brokers`
     #[arg(long, value_name = "HOST:PORT")]
-    pub brokers: Option<String>,
+    brokers: Option<String>,
+}
+
+impl PipelineArgs {
+    pub(crate) fn load(&self) -> Result<Config> {
+        load(&self.config, self.brokers.as_deref())
+    }
+}
+
+/// The configuration in a file, with other brokers where some are named.
+fn load(file: &Path, brokers: Option<&str>) -> Result<Config> {
+    let mut config = Config::load(file)?;
+    if let Some(brokers) = brokers {
+        brokers.clone_into(&mut config.kafka.brokers);
+    }
+    Ok(config)
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
     /// Create topics that do not exist, with this many partitions
     #[arg(long, value_name = "PARTITIONS", num_args = 0..=1, default_missing_value = "4")]
     pub create_topics: Option<usize>,
@@ -95,14 +120,20 @@ pub(crate) struct CheckArgs {
 pub(crate) struct HistoryArgs {
     /// The pipeline's configuration
     #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    config: PathBuf,
     /// Readings: .parquet, .csv or .jsonl, in the order of their arrival [default: the input topic, from its
     /// oldest record to its newest]
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Bootstrap servers, instead of `kafka.brokers`
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
-    pub brokers: Option<String>,
+    brokers: Option<String>,
+}
+
+impl HistoryArgs {
+    pub(crate) fn load(&self) -> Result<Config> {
+        load(&self.config, self.brokers.as_deref())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -234,12 +265,8 @@ pub(crate) struct FeedTargetArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// The pipeline's configuration: brokers, topics and consumer group are taken from it
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT")]
-    pub brokers: Option<String>,
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
     /// Begin with the oldest predictions instead of new ones
     #[arg(long)]
     pub from_beginning: bool,

@@ -13,7 +13,6 @@ use forewarn_pipeline::message::Message;
 use forewarn_pipeline::{Config, Engine};
 use polars::prelude::DataFrame;
 
-use crate::cli::HistoryArgs;
 use crate::files::{self, Format};
 
 /// Rows per step, as in the service. The result does not depend on it.
@@ -25,17 +24,6 @@ const PARTITION: i32 = 0;
 pub(crate) enum History<'a> {
     File { path: &'a Path, format: Format },
     Topic,
-}
-
-impl HistoryArgs {
-    /// The configuration, with the brokers that were named.
-    pub(crate) fn load(&self) -> Result<Config> {
-        let mut config = Config::load(&self.config)?;
-        if let Some(brokers) = &self.brokers {
-            config.kafka.brokers.clone_from(brokers);
-        }
-        Ok(config)
-    }
 }
 
 impl<'a> History<'a> {

@@ -11,6 +11,7 @@ mod guard;
 mod history;
 mod model;
 mod replay;
+mod reply;
 mod run;
 mod score;
 mod state;

@@ -9,7 +9,7 @@ use forewarn_pipeline::kafka::killpoint;
 use forewarn_pipeline::metrics::Metrics;
 use forewarn_pipeline::service::ServiceError;
 use forewarn_pipeline::swap::ReloadHandle;
-use forewarn_pipeline::{Config, Http, Service, Shutdown};
+use forewarn_pipeline::{Http, Service, Shutdown};
 
 use crate::cli::RunArgs;
 use crate::guard;
@@ -19,10 +19,7 @@ const REPORT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     killpoint::arm()?;
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
+    let config = args.pipeline.load()?;
     let name = config.name.clone();
     let metrics = Arc::<Metrics>::default();
     // First, so that probes are answered while models are loaded, and a second start on one machine is noticed

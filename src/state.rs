@@ -3,20 +3,21 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use forewarn_pipeline::Plan;
 use forewarn_pipeline::kafka::snapshots::{self, Snapshot};
 use forewarn_pipeline::kafka::topics;
 use forewarn_pipeline::prediction::EventTimestamp;
 use forewarn_pipeline::saved::SavedError;
-use forewarn_pipeline::{Config, Plan};
 use serde_json::{Value, json};
 
+use crate::cli::PipelineArgs;
 use crate::guard;
-use crate::model::Output;
+use crate::reply::ReplyArgs;
 use crate::terminal::thousands;
 
 #[derive(Debug, Args)]
@@ -34,28 +35,17 @@ enum StateCommand {
 }
 
 #[derive(Debug, Args)]
-struct OfArgs {
-    /// The pipeline's configuration
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT")]
-    brokers: Option<String>,
-}
-
-#[derive(Debug, Args)]
 struct InspectArgs {
     #[command(flatten)]
-    of: OfArgs,
-    /// The result as text for people or JSON for programs
-    #[arg(long, value_enum, default_value = "text")]
-    output: Output,
+    pipeline: PipelineArgs,
+    #[command(flatten)]
+    reply: ReplyArgs,
 }
 
 #[derive(Debug, Args)]
 struct ExportArgs {
     #[command(flatten)]
-    of: OfArgs,
+    pipeline: PipelineArgs,
     /// Only this asset
     #[arg(long, value_name = "NAME")]
     asset: Option<String>,
@@ -74,11 +64,8 @@ pub(crate) fn run(args: &StateArgs) -> Result<()> {
     }
 }
 
-fn read(args: &OfArgs) -> Result<Partitions> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
+fn read(args: &PipelineArgs) -> Result<Partitions> {
+    let config = args.load()?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     if !plan.has_state() {
         bail!("nothing in this pipeline depends on earlier readings: it has no state");
@@ -103,9 +90,9 @@ fn read(args: &OfArgs) -> Result<Partitions> {
 }
 
 fn inspect(args: &InspectArgs) -> Result<()> {
-    let partitions = read(&args.of)?;
+    let partitions = read(&args.pipeline)?;
     let told: Vec<Value> = partitions.iter().map(as_json).collect();
-    args.output.print(&told, || {
+    args.reply.output.print(&told, || {
         let mut text = String::new();
         for (partition, read) in &partitions {
             let _ = match read {
@@ -152,31 +139,46 @@ fn watermark(snapshot: &Snapshot) -> Option<String> {
 
 /// One line per partition and asset; instants are microseconds since 1970, a missing value is null.
 fn export(args: &ExportArgs) -> Result<()> {
-    let partitions = read(&args.of)?;
-    let mut to: Box<dyn Write> = match &args.output {
-        None => Box::new(io::stdout().lock()),
-        Some(path) => {
-            let file = File::create(path).with_context(|| path.display().to_string())?;
-            Box::new(BufWriter::new(file))
+    let partitions = read(&args.pipeline)?;
+    let wanted = |name: &str| args.asset.as_deref().is_none_or(|asset| asset == name);
+    let usable = partitions
+        .iter()
+        .filter_map(|(partition, read)| match read {
+            Some(Ok(snapshot)) => Some((partition, snapshot)),
+            _ => None,
+        });
+    let assets = usable.flat_map(|(partition, snapshot)| {
+        let assets = snapshot.assets.iter();
+        assets.map(move |(name, state)| (partition, name, state))
+    });
+    let lines: Vec<_> = assets.filter(|(_, name, _)| wanted(name)).collect();
+    // Before anything is written: half of the state must not be taken for all of it.
+    let unusable = partitions.iter().find_map(|(partition, read)| {
+        let reason = read.as_ref()?.as_ref().err()?;
+        Some(format!("partition {partition}: {reason}"))
+    });
+    match (&args.asset, unusable) {
+        (None, Some(reason)) => bail!(reason),
+        (Some(asset), Some(reason)) if lines.is_empty() => {
+            bail!("nothing that can be read is written down of asset {asset} ({reason})")
         }
-    };
-    let mut lines = 0;
-    for (partition, read) in partitions {
-        let snapshot = match read {
-            None => continue,
-            Some(Err(reason)) => bail!("partition {partition}: {reason}"),
-            Some(Ok(snapshot)) => snapshot,
-        };
-        let wanted = |name: &str| args.asset.as_deref().is_none_or(|asset| asset == name);
-        for (name, state) in snapshot.assets.iter().filter(|(name, _)| wanted(name)) {
-            let line = json!({ "partition": partition, "asset": name, "state": state });
-            writeln!(to, "{line}")?;
-            lines += 1;
+        (Some(asset), None) if lines.is_empty() => {
+            bail!("nothing is written down of asset {asset}")
         }
+        _ => {}
     }
-    to.flush()?;
-    match &args.asset {
-        Some(asset) if lines == 0 => bail!("nothing is written down of asset {asset}"),
-        _ => Ok(()),
+    let to: Box<dyn Write> = match &args.output {
+        None => Box::new(io::stdout().lock()),
+        Some(path) => Box::new(File::create(path).with_context(|| path.display().to_string())?),
+    };
+    let mut to = BufWriter::new(to);
+    let written = lines.iter().try_for_each(|(partition, name, state)| {
+        let line = json!({ "partition": partition, "asset": name, "state": state });
+        writeln!(to, "{line}")
+    });
+    match written.and_then(|()| to.flush()) {
+        // Who reads it has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe && args.output.is_none() => Ok(()),
+        written => Ok(written?),
     }
 }

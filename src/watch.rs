@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use forewarn_pipeline::Config;
 use forewarn_pipeline::kafka::reader::{From, Lag, PredictionReader};
 
 use crate::cli::WatchArgs;
@@ -21,10 +20,7 @@ const FRAME: Duration = Duration::from_millis(200);
 const LINE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &WatchArgs) -> Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
+    let config = args.pipeline.load()?;
     let from = if args.from_beginning {
         From::Beginning
     } else {

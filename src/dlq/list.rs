@@ -11,8 +11,8 @@ use forewarn_pipeline::prediction::EventTimestamp;
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::{PipelineArgs, SelectArgs, source, text};
-use crate::model::{Output, ReplyArgs};
+use super::{PipelineArgs, SelectArgs, text};
+use crate::reply::{Output, ReplyArgs};
 use crate::terminal::thousands;
 
 #[derive(Debug, Args)]
@@ -37,6 +37,8 @@ struct List {
     redriven: u64,
     /// Records of other pipelines and programs.
     others: u64,
+    #[serde(skip)]
+    selected: bool,
 }
 
 /// All letters with one code.
@@ -69,16 +71,14 @@ fn shown<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::
 pub(super) fn run(args: &ListArgs) -> Result<()> {
     let config = args.pipeline.load()?;
     let letters = DeadLetters::open(&config)?;
-    // Marks stand behind their letters.
+    // Receipts stand behind their letters.
     let redriven = letters.redriven()?;
     if args.each {
-        return letters.each(|dead| match &dead.entry {
-            Entry::Letter(letter)
-                if letter.pipeline == config.name && args.select.takes(&dead, letter) =>
-            {
-                one(&dead, letter, &redriven, args.reply.output)
+        return letters.each_own(|dead, letter| {
+            if args.select.takes(dead, letter) {
+                one(dead, letter, &redriven, args.reply.output)?;
             }
-            _ => Ok(()),
+            Ok(())
         });
     }
     let mut codes: BTreeMap<String, Code> = BTreeMap::new();
@@ -103,48 +103,35 @@ pub(super) fn run(args: &ListArgs) -> Result<()> {
         redriven: codes.iter().map(|code| code.redriven).sum(),
         codes,
         others,
+        selected: args.select.is_given(),
     };
     args.reply.output.print(&list, || list.text())
 }
 
 fn count(codes: &mut BTreeMap<String, Code>, dead: &Dead<'_>, letter: &Letter<'_>, redriven: bool) {
-    if !codes.contains_key(letter.code) {
-        let source = letter.source;
-        let code = Code {
-            code: letter.code.to_owned(),
-            letters: 0,
-            redriven: 0,
-            first: dead.at,
-            last: dead.at,
-            example: Example {
-                letter: dead.position,
-                reason: letter.reason.to_owned(),
-                topic: source.topic.to_owned(),
-                partition: source.partition,
-                offset: source.offset,
-            },
-        };
-        codes.insert(letter.code.to_owned(), code);
-    }
-    let Some(code) = codes.get_mut(letter.code) else {
-        return;
+    let source = letter.source;
+    let example = || Example {
+        letter: dead.position,
+        reason: letter.reason.to_owned(),
+        topic: source.topic.to_owned(),
+        partition: source.partition,
+        offset: source.offset,
     };
+    let new = || Code {
+        code: letter.code.to_owned(),
+        letters: 0,
+        redriven: 0,
+        first: dead.at,
+        last: dead.at,
+        example: example(),
+    };
+    let code = codes.entry(letter.code.to_owned()).or_insert_with(new);
     code.letters += 1;
     code.redriven += u64::from(redriven);
-    if dead.at.0 > code.last.0 {
-        code.last = dead.at;
-    }
+    code.last = code.last.max(dead.at);
     // Partitions come one after the other, so the first in time may come later.
-    if dead.at.0 < code.first.0 {
-        let source = letter.source;
-        code.first = dead.at;
-        code.example = Example {
-            letter: dead.position,
-            reason: letter.reason.to_owned(),
-            topic: source.topic.to_owned(),
-            partition: source.partition,
-            offset: source.offset,
-        };
+    if dead.at < code.first {
+        (code.first, code.example) = (dead.at, example());
     }
 }
 
@@ -155,8 +142,8 @@ fn one(dead: &Dead<'_>, letter: &Letter<'_>, redriven: &Redriven, output: Output
             "{}  {}  {}  from {}  key {}{}  {}",
             dead.position,
             dead.at,
-            letter.code,
-            source(letter),
+            text::line(letter.code),
+            text::line(&letter.source.to_string()),
             text::short(letter.key),
             if redriven { "  redriven" } else { "" },
             text::line(letter.reason)
@@ -187,8 +174,14 @@ impl List {
         if self.codes.is_empty() {
             let _ = writeln!(
                 told,
-                "no dead letter of {} in {} is meant by that",
-                self.pipeline, self.topic
+                "no dead letter of {} in {}{}",
+                self.pipeline,
+                self.topic,
+                if self.selected {
+                    " of that code and time"
+                } else {
+                    ""
+                }
             );
         } else {
             let width = self.codes.iter().map(|code| code.code.len()).max();
@@ -208,13 +201,13 @@ impl List {
                 let _ = writeln!(
                     told,
                     "{:width$}  {:>7}  {:>8}  {:at$}  {:at$}  {} from {} {}:{}: {}",
-                    code.code,
+                    text::line(&code.code),
                     thousands(code.letters),
                     thousands(code.redriven),
                     code.first.to_string(),
                     code.last.to_string(),
                     example.letter,
-                    example.topic,
+                    text::line(&example.topic),
                     example.partition,
                     example.offset,
                     text::line(&example.reason)

@@ -6,16 +6,13 @@
 //!
 //! Not here: reading and sending (`pipeline`: `kafka/dead_letters.rs`, `kafka/redrive.rs`).
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use forewarn_pipeline::Config;
 use forewarn_pipeline::dead_letter::Letter;
 use forewarn_pipeline::kafka::dead_letters::Dead;
 use forewarn_pipeline::prediction::EventTimestamp;
 
-use crate::cli::instant;
+use crate::cli::{PipelineArgs, instant};
 
 mod list;
 mod redrive;
@@ -56,31 +53,6 @@ pub(crate) fn run(args: &DlqArgs) -> Result<()> {
     }
 }
 
-/// Whose dead letters.
-#[derive(Debug, Args)]
-struct PipelineArgs {
-    /// The pipeline's configuration: brokers, topics and the pipeline's name are taken from it
-    #[arg(value_name = "CONFIG", required_unless_present = "config")]
-    file: Option<PathBuf>,
-    /// The same, as other commands take it
-    #[arg(long, value_name = "FILE", conflicts_with = "file")]
-    config: Option<PathBuf>,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT")]
-    brokers: Option<String>,
-}
-
-impl PipelineArgs {
-    fn load(&self) -> Result<Config> {
-        let file = self.file.as_ref().or(self.config.as_ref());
-        let mut config = Config::load(file.map_or(std::path::Path::new(""), PathBuf::as_path))?;
-        if let Some(brokers) = &self.brokers {
-            config.kafka.brokers.clone_from(brokers);
-        }
-        Ok(config)
-    }
-}
-
 /// Which of them.
 #[derive(Debug, Args)]
 struct SelectArgs {
@@ -96,15 +68,13 @@ struct SelectArgs {
 }
 
 impl SelectArgs {
+    fn is_given(&self) -> bool {
+        !self.codes.is_empty() || self.from.is_some() || self.to.is_some()
+    }
+
     fn takes(&self, dead: &Dead<'_>, letter: &Letter<'_>) -> bool {
         let by_code = self.codes.is_empty() || self.codes.iter().any(|code| code == letter.code);
         let after = self.from.is_none_or(|from| dead.at.0 >= from.0);
         by_code && after && self.to.is_none_or(|to| dead.at.0 < to.0)
     }
-}
-
-/// `in 0:3`.
-fn source(letter: &Letter<'_>) -> String {
-    let source = letter.source;
-    format!("{} {}:{}", source.topic, source.partition, source.offset)
 }

@@ -7,13 +7,12 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use anyhow::{Result, bail};
 use clap::Args;
 use forewarn_pipeline::Config;
-use forewarn_pipeline::dead_letter::Entry;
 use forewarn_pipeline::kafka::dead_letters::{DeadLetterError, DeadLetters};
 use forewarn_pipeline::kafka::redrive::{Redrove, redrive};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{PipelineArgs, SelectArgs};
-use crate::model::ReplyArgs;
+use crate::reply::ReplyArgs;
 use crate::terminal::{progress, thousands};
 
 /// Places of skipped letters that are told in text.
@@ -51,43 +50,45 @@ pub(super) fn run(args: &RedriveArgs) -> Result<()> {
         let open = look(&config, &args.select)?;
         total = open.codes.values().sum();
         if args.dry_run || total == 0 {
-            let value = json!({
-                "dry_run": args.dry_run,
-                "would_send": open.codes,
-                "redriven_before": open.redriven,
-                "sent": {},
-            });
+            let nothing = Redrove {
+                before: open.redriven,
+                ..Redrove::default()
+            };
+            let value = as_json(&config, args.dry_run, &open.codes, &nothing);
             return output.print(&value, || open.text(&config));
         }
         confirm(&open, &config)?;
     }
-    let bar = if std::io::stderr().is_terminal() {
-        progress(total, "messages")
-    } else {
-        indicatif::ProgressBar::hidden()
-    };
+    let bar = progress(total, "messages");
     let done = redrive(
         &config,
         |dead, letter| args.select.takes(dead, letter),
         |messages| bar.inc(messages),
     )?;
     bar.finish_and_clear();
-    let skipped: Vec<serde_json::Value> = done
-        .skipped
-        .iter()
-        .map(|(why, letters)| {
-            let letters: Vec<String> = letters.iter().map(ToString::to_string).collect();
-            json!({ "reason": why.to_string(), "letters": letters })
-        })
-        .collect();
-    let value = json!({
+    let value = as_json(&config, false, &BTreeMap::new(), &done);
+    output.print(&value, || told(&done, &config))
+}
+
+fn as_json(
+    config: &Config,
+    dry_run: bool,
+    would_send: &BTreeMap<String, u64>,
+    done: &Redrove,
+) -> Value {
+    let skipped = done.skipped.iter().map(|(why, letters)| {
+        let letters: Vec<String> = letters.iter().map(ToString::to_string).collect();
+        json!({ "reason": why.to_string(), "letters": letters })
+    });
+    json!({
+        "to": config.source.topic,
+        "dry_run": dry_run,
+        "would_send": would_send,
         "sent": done.sent,
-        "skipped": skipped,
+        "skipped": skipped.collect::<Vec<_>>(),
         "redriven_before": done.before,
         "transactions": done.transactions,
-        "to": config.source.topic,
-    });
-    output.print(&value, || told(&done, &config))
+    })
 }
 
 /// Counts what is meant and was not sent before.
@@ -95,11 +96,8 @@ fn look(config: &Config, select: &SelectArgs) -> Result<Open> {
     let letters = DeadLetters::open(config)?;
     let redriven = letters.redriven()?;
     let mut open = Open::default();
-    letters.each::<DeadLetterError>(|dead| {
-        if let Entry::Letter(letter) = &dead.entry
-            && letter.pipeline == config.name
-            && select.takes(&dead, letter)
-        {
+    letters.each_own::<DeadLetterError>(|dead, letter| {
+        if select.takes(dead, letter) {
             if redriven.contains(dead.position) {
                 open.redriven += 1;
             } else {

@@ -11,21 +11,20 @@ use forewarn_pipeline::kafka::dead_letters::{
 };
 use serde_json::{Value, json};
 
-use super::{PipelineArgs, source, text};
-use crate::model::ReplyArgs;
+use super::{PipelineArgs, text};
+use crate::reply::ReplyArgs;
 use crate::terminal::thousands;
 
 /// Bytes of key and payload that are shown unless all are asked for.
 const SHOWN: usize = 4 << 10;
 
 #[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     pipeline: PipelineArgs,
     /// Its place in the dead letter topic, as `forewarn dlq list` tells it
-    #[arg(value_name = "PARTITION:OFFSET", required = true)]
-    letter: Option<Position>,
+    #[arg(value_name = "PARTITION:OFFSET")]
+    letter: Position,
     /// All bytes, instead of the first 4 KiB
     #[arg(long)]
     all: bool,
@@ -35,9 +34,7 @@ pub(super) struct ShowArgs {
 
 pub(super) fn run(args: &ShowArgs) -> Result<()> {
     let config = args.pipeline.load()?;
-    let Some(position) = args.letter else {
-        bail!("name the letter, such as 0:12");
-    };
+    let position = args.letter;
     let letters = DeadLetters::open(&config)?;
     let topic = letters.topic();
     let records = Records::open(&config)?;
@@ -57,13 +54,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
     };
     shown.redriven = is_redriven(&letters, &config, position)?;
     if shown.reference {
-        let place = Position {
-            partition: shown.source.1,
-            offset: shown.source.2,
-        };
-        let found = records.original(&shown.source.0, place)?;
-        shown.gone = found.is_none();
-        shown.original = found.unwrap_or_default();
+        shown.original = records.original(&shown.topic, shown.source)?;
     }
     args.reply
         .output
@@ -87,21 +78,18 @@ struct Shown {
     code: String,
     stage: String,
     reason: String,
-    source: (String, i32, i64),
-    source_told: String,
+    /// Of the record that was refused.
+    topic: String,
+    source: Position,
     redriven: bool,
-    /// The letter has no bytes of its own; those of its record are shown, or it is gone.
+    /// The letter has no bytes of its own: those of its record are shown.
     reference: bool,
-    gone: bool,
-    original: Original,
+    /// `None`: the record that it refers to is gone.
+    original: Option<Original>,
 }
 
 impl Shown {
     fn new(dead: &Dead<'_>, letter: &Letter<'_>) -> Self {
-        let from = letter.source;
-        let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-        let headers = letter.headers.iter();
-        let headers = headers.map(|(name, value)| ((*name).to_owned(), owned(*value)));
         Shown {
             position: dead.position,
             at: dead.at.to_string(),
@@ -109,26 +97,25 @@ impl Shown {
             code: letter.code.to_owned(),
             stage: letter.stage.to_owned(),
             reason: letter.reason.to_owned(),
-            source: (from.topic.to_owned(), from.partition, from.offset),
-            source_told: source(letter),
+            topic: letter.source.topic.to_owned(),
+            source: Position {
+                partition: letter.source.partition,
+                offset: letter.source.offset,
+            },
             redriven: false,
             reference: letter.is_reference(),
-            gone: false,
-            original: Original {
-                timestamp: letter.timestamp,
-                headers: headers.collect(),
-                key: owned(letter.key),
-                payload: owned(letter.payload),
-            },
+            original: Some(Original::of(letter)),
         }
     }
 
     fn json(&self, limit: usize) -> Value {
-        let headers = self.original.headers.iter();
+        let original = self.original.as_ref();
+        let headers = original
+            .map_or(&[][..], |original| &original.headers)
+            .iter();
         let headers: Vec<Value> = headers
             .map(|(name, value)| json!({ "name": name, "value": bytes(value.as_deref(), usize::MAX) }))
             .collect();
-        let (topic, partition, offset) = &self.source;
         json!({
             "letter": self.position.to_string(),
             "at": self.at,
@@ -136,49 +123,54 @@ impl Shown {
             "code": self.code,
             "stage": self.stage,
             "reason": self.reason,
-            "topic": topic,
-            "partition": partition,
-            "offset": offset,
-            "timestamp": self.original.timestamp.map(instant),
+            "topic": self.topic,
+            "partition": self.source.partition,
+            "offset": self.source.offset,
+            "timestamp": original.and_then(|original| original.timestamp).map(instant),
             "redriven": self.redriven,
             "reference": self.reference,
-            "gone": self.gone,
+            "gone": original.is_none(),
             "headers": headers,
-            "key": bytes(self.original.key.as_deref(), limit),
-            "payload": bytes(self.original.payload.as_deref(), limit),
+            "key": bytes(original.and_then(|original| original.key.as_deref()), limit),
+            "payload": bytes(original.and_then(|original| original.payload.as_deref()), limit),
         })
     }
 
     fn text(&self, topic: &str, limit: usize) -> String {
         let mut told = format!(
-            "{topic} {}, written {} by pipeline {}\n  code      {} (stage {})\n  reason    {}\n  source    {}",
+            "{topic} {}, written {} by pipeline {}\n  code      {} (stage {})\n  reason    {}\n  source    {} {}",
             self.position,
             self.at,
-            self.pipeline,
-            self.code,
-            self.stage,
+            text::line(&self.pipeline),
+            text::line(&self.code),
+            text::line(&self.stage),
             text::line(&self.reason),
-            self.source_told
+            text::line(&self.topic),
+            self.source
         );
-        if let Some(timestamp) = self.original.timestamp {
+        let timestamp = self
+            .original
+            .as_ref()
+            .and_then(|original| original.timestamp);
+        if let Some(timestamp) = timestamp {
             let _ = write!(told, ", of {}", instant(timestamp));
         }
         let redriven = if self.redriven { "yes" } else { "no" };
         let _ = writeln!(told, "\n  redriven  {redriven}");
-        if self.gone {
+        let Some(original) = &self.original else {
             told += "  bytes     none: the letter is a reference, and its record is not in the source topic any more\n";
             return told;
-        }
+        };
         if self.reference {
             told += "  bytes     from the source topic: the letter is a reference\n";
         }
-        let none = if self.original.headers.is_empty() {
+        let none = if original.headers.is_empty() {
             "none"
         } else {
             ""
         };
         let _ = writeln!(told, "{}", format!("  headers   {none}").trim_end());
-        for (name, value) in &self.original.headers {
+        for (name, value) in &original.headers {
             let _ = writeln!(
                 told,
                 "    {}: {}",
@@ -186,13 +178,8 @@ impl Shown {
                 text::short(value.as_deref())
             );
         }
-        block(&mut told, "key", self.original.key.as_deref(), limit);
-        block(
-            &mut told,
-            "payload",
-            self.original.payload.as_deref(),
-            limit,
-        );
+        block(&mut told, "key", original.key.as_deref(), limit);
+        block(&mut told, "payload", original.payload.as_deref(), limit);
         told
     }
 }

@@ -8,7 +8,7 @@ const LINE: usize = 16;
 /// The bytes as text, if all of it can be printed.
 pub(super) fn printable(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
+    let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     text.chars().all(harmless).then_some(text)
 }
 
@@ -75,7 +75,7 @@ mod tests {
             printable("{\"a\":\t1}\n°".as_bytes()),
             Some("{\"a\":\t1}\n°")
         );
-        for bytes in [&b"\x1b[2J"[..], b"\xff", b"a\0"] {
+        for bytes in [&b"\x1b[2J"[..], b"\xff", b"a\0", b"a\rb"] {
             assert_eq!(printable(bytes), None);
         }
         assert_eq!(line("a\x1b[2J\nb°"), "a\\u{1b}[2J\\nb°");

@@ -2,7 +2,6 @@
 //! both.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -12,16 +11,13 @@ use forewarn_training::evaluate::{Paired, Said};
 use serde_json::{Value, json};
 
 use super::ReplyArgs;
+use crate::cli::PipelineArgs;
 use crate::terminal::thousands;
 
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The pipeline's configuration, whose entries name challengers under `shadow`
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT")]
-    brokers: Option<String>,
+    #[command(flatten)]
+    pipeline: PipelineArgs,
     #[command(flatten)]
     reply: ReplyArgs,
 }
@@ -30,10 +26,7 @@ pub(super) struct CompareArgs {
 type Pair = (String, String);
 
 pub(super) fn run(args: &CompareArgs) -> Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(brokers) = &args.brokers {
-        config.kafka.brokers.clone_from(brokers);
-    }
+    let config = args.pipeline.load()?;
     let champions = champions(&config);
     if champions.is_empty() {
         bail!(

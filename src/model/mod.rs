@@ -14,6 +14,8 @@ use clap::{Args, Subcommand};
 use forewarn_models::repository::{Note, RepositoryError};
 use forewarn_models::{ModelFiles, Repository};
 
+use crate::reply::{Output, ReplyArgs};
+
 mod add;
 mod added;
 mod check;
@@ -22,7 +24,6 @@ mod list;
 mod place;
 mod promote;
 mod remove;
-mod reply;
 mod rollback;
 mod score;
 mod show;
@@ -31,7 +32,6 @@ pub(crate) use add::source::Source;
 pub(crate) use added::{Added, add as add_staged};
 pub(crate) use place::Place;
 use place::PlaceArgs;
-pub(crate) use reply::{Output, ReplyArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {

@@ -1,5 +1,6 @@
 //! A throw-away Apache Kafka of a scenario's own, through `scripts/kafka.sh`.
 
+use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,6 +28,8 @@ pub struct Broker {
     /// The listener that the proxy forwards to.
     pub inner: SocketAddr,
     proxied: String,
+    /// Dropped markers of the starts before this one.
+    dropped_before: Cell<usize>,
 }
 
 impl Broker {
@@ -46,6 +49,7 @@ impl Broker {
             address: read("address")?,
             inner: read("proxied")?.parse()?,
             proxied,
+            dropped_before: Cell::new(0),
         })
     }
 
@@ -62,7 +66,8 @@ impl Broker {
     /// # Errors
     /// When it does not run, or does not end.
     pub fn kill(&self) -> Result<()> {
-        let id = std::fs::read_to_string(self.dir.join("broker.pid"))?;
+        let file = self.dir.join("broker.pid");
+        let id = std::fs::read_to_string(&file)?;
         ensure!(
             signals::send(id.trim().parse()?, Signal::Kill),
             "the broker did not run"
@@ -72,7 +77,8 @@ impl Broker {
             ensure!(Instant::now() < deadline, "the killed broker still listens");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(())
+        // By the time it is looked at again the number may be another process's.
+        Ok(std::fs::remove_file(file)?)
     }
 
     /// How many times the broker has given up writing the markers of a transaction: it then says that the
@@ -80,13 +86,14 @@ impl Broker {
     /// start, when the coordinator is there before the metadata of the topics ("likely deleted already and hence
     /// can be skipped"). What was aborted so is committed with the producer's next transaction.
     pub fn dropped_markers(&self) -> usize {
-        let logs = ["broker.log", "broker.log.1"].map(|name| self.dir.join(name));
-        let dropped = |log: &PathBuf| {
-            let text = std::fs::read_to_string(log).unwrap_or_default();
-            let line = "Couldn't find leader endpoint for partitions";
-            text.lines().filter(|told| told.contains(line)).count()
-        };
-        logs.iter().map(dropped).sum()
+        self.dropped_before.get() + self.dropped_since_start()
+    }
+
+    fn dropped_since_start(&self) -> usize {
+        let text = std::fs::read(self.dir.join("broker.log")).unwrap_or_default();
+        let line = "Couldn't find leader endpoint for partitions";
+        let text = String::from_utf8_lossy(&text);
+        text.lines().filter(|told| told.contains(line)).count()
     }
 
     /// Starts it again on its data and ports.
@@ -94,6 +101,8 @@ impl Broker {
     /// # Errors
     /// When it does not start.
     pub fn up(&self) -> Result<()> {
+        // The script keeps the log of one start before this one, and no more.
+        self.dropped_before.set(self.dropped_markers());
         let port = self.address.rsplit(':').next().unwrap_or_default();
         script(
             &self.dir,

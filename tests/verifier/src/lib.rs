@@ -14,6 +14,7 @@
 pub mod broker;
 pub mod judge;
 pub mod load;
+mod lock;
 pub mod pipeline;
 pub mod proxy;
 mod random;

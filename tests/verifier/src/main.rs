@@ -1,4 +1,11 @@
-//! `verifier`: plays scenarios and says how they came out. Exit code 1 if any of them is red.
+//! `verifier`: plays scenarios and says how they came out, with its exit status too.
+//!
+//! | status | |
+//! |---|---|
+//! | 0 | all green |
+//! | 1 | one is red |
+//! | 2 | they could not be played at all |
+//! | 3 | none is red, but one is void: the broker broke what was to be judged, so it shows nothing; play it again |
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +19,9 @@ use forewarn_verifier::run::{self, How};
 use forewarn_verifier::scenarios::{self, Extent, Scenario};
 use forewarn_verifier::stage;
 
+/// None is red, and one is void.
+const VOID: u8 = 3;
+
 /// Decides whether nothing is lost and nothing doubled, on a real Apache Kafka and under faults.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
@@ -23,6 +33,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Play scenarios and judge them
+    #[command(
+        after_help = "Exit status: 0 all green, 1 one is red, 2 not played at all, 3 none is red but one is \
+        void (it shows nothing: play it again)"
+    )]
     Run(RunArgs),
     /// List the scenarios
     List,
@@ -73,17 +87,13 @@ fn main() -> ExitCode {
             for scenario in scenarios::all() {
                 println!("{:<16} {}", scenario.name, scenario.about);
             }
-            Ok(true)
+            Ok(ExitCode::SUCCESS)
         }
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
 }
 
 /// As `forewarn` itself does: the reference runs on the same settings.
@@ -125,8 +135,7 @@ fn watch_signals() -> std::io::Result<()> {
         .map(drop)
 }
 
-/// True when no scenario is red.
-fn play(args: &RunArgs) -> Result<bool> {
+fn play(args: &RunArgs) -> Result<ExitCode> {
     let scenarios = chosen(args)?;
     let binary = binary(args)?;
     let extent = if args.long {
@@ -157,7 +166,13 @@ fn play(args: &RunArgs) -> Result<bool> {
         Form::Text => report::table(&reports),
         Form::Json => println!("{}", serde_json::to_string_pretty(&reports)?),
     }
-    Ok(!reports.iter().any(Report::is_red))
+    Ok(if reports.iter().any(Report::is_red) {
+        ExitCode::FAILURE
+    } else if reports.iter().any(Report::is_void) {
+        ExitCode::from(VOID)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn chosen(args: &RunArgs) -> Result<Vec<Scenario>> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::judge::{Finding, Judgement, Plant, Verdict};
+use crate::judge::{Finding, Judgement, Plant, Undecided, Verdict};
 use crate::load::Sent;
 use crate::stage::Recovery;
 use crate::workers::Lives;
@@ -18,9 +18,12 @@ pub struct Report {
     pub green: bool,
     /// The judgements that failed.
     pub red: Vec<Judgement>,
-    /// The broker itself broke what is to be judged, and how: what is red below may be its doing.
+    /// The broker itself broke what is to be judged, and how: see [`Report::is_void`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub void: Option<String>,
+    /// A transaction that stays open hides what is to be judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
     /// Why it shows nothing, or shows a defect that no judgement is about.
     pub problems: Vec<String>,
     pub notes: Vec<String>,
@@ -70,9 +73,26 @@ impl Report {
         self.verdict = Some(verdict);
     }
 
-    /// Not green, and the broker was not the cause.
+    /// Why it could not be played, read or judged.
+    pub fn problem(&mut self, error: &anyhow::Error) {
+        let told = format!("{error:#}");
+        match error.is::<Undecided>() {
+            true => self.undecided = Some(told),
+            false => self.problems.push(told),
+        }
+    }
+
+    /// Not green, and dropped markers explain all of it: records that were aborted are committed later, or stay
+    /// undecided. Nothing that is lost, changed or out of order is explained by them, nor any problem.
+    pub fn is_void(&self) -> bool {
+        let explained = |red: &Judgement| matches!(red, Judgement::Doubled | Judgement::Unexpected);
+        let explained = self.red.iter().all(explained) && self.problems.is_empty();
+        !self.green && self.void.is_some() && explained
+    }
+
+    /// Neither green nor void.
     pub fn is_red(&self) -> bool {
-        !self.green && self.void.is_none()
+        !self.green && !self.is_void()
     }
 
     /// One line, and below it what is wrong.
@@ -91,7 +111,10 @@ impl Report {
             }
         }
         if let Some(void) = &self.void {
-            println!("    void: {void}");
+            println!("    broker: {void}");
+        }
+        if let Some(undecided) = &self.undecided {
+            println!("    undecided: {undecided}");
         }
         for problem in &self.problems {
             println!("    problem: {problem}");
@@ -105,7 +128,7 @@ impl Report {
         let seconds = |time: Option<f64>| time.map_or("-".into(), |time| format!("{time:.1} s"));
         let verdict = match (self.green, self.red.as_slice()) {
             (true, _) => "green".to_owned(),
-            (false, _) if self.void.is_some() => "void".to_owned(),
+            (false, _) if self.is_void() => "void".to_owned(),
             (false, []) => "RED".to_owned(),
             (false, red) => {
                 let names: Vec<String> = red.iter().map(ToString::to_string).collect();
@@ -157,4 +180,37 @@ fn row(cells: &[String; 9]) -> String {
         .zip(widths)
         .map(|(cell, width)| format!("{cell:<width$}"));
     padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_markers_excuse_what_they_explain_and_nothing_else() {
+        let is_void = |red: &[Judgement], problem: bool, dropped: bool| {
+            let mut report = Report::new("broker-kill", 1);
+            report.red = red.to_vec();
+            report.problems.extend(problem.then(String::new));
+            report.void = dropped.then(String::new);
+            assert_ne!(report.is_void(), report.is_red());
+            report.is_void()
+        };
+        let explained = [Judgement::Doubled, Judgement::Unexpected];
+        assert!(is_void(&explained, false, true));
+        assert!(is_void(&[], false, true), "undecided");
+        assert!(!is_void(&explained, false, false), "none was dropped");
+        assert!(!is_void(&explained, true, true), "a problem");
+        assert!(!is_void(&[], true, true), "a problem");
+        for other in [
+            Judgement::Missing,
+            Judgement::Order,
+            Judgement::Values,
+            Judgement::State,
+            Judgement::Processed,
+        ] {
+            let red = [Judgement::Doubled, other];
+            assert!(!is_void(&red, false, true), "{other}");
+        }
+    }
 }

@@ -115,7 +115,7 @@ pub struct Stage {
     pub broker: Broker,
     pub pipeline: Pipeline,
     pub random: Random,
-    pub rate: u64,
+    pub mix: Mix,
     config: Config,
     recovery: Recovery,
     /// Why the scenario shows nothing, or shows a defect that no judgement is about.
@@ -126,10 +126,20 @@ pub struct Stage {
     _dir: TempDir,
 }
 
+/// The load has ended, and the service had its time for it.
+#[derive(Debug)]
+pub struct WorkedOff {
+    sent: Sent,
+    /// Where the input ends, and up to where it was committed, by partition.
+    ends: HashMap<i32, i64>,
+    processed: HashMap<i32, i64>,
+}
+
 /// What is left when it is over.
 #[derive(Debug)]
 pub struct Left {
-    pub observed: Observed,
+    /// What was published, or why it can't be read.
+    pub observed: Result<Observed>,
     pub config: Config,
     pub recovery: Recovery,
     pub lives: Lives,
@@ -142,12 +152,12 @@ pub struct Left {
     pub held: Held,
 }
 
-/// What must outlive the judge.
+/// What must outlive the judge, in the order in which it must end: the broker is found by its folder.
 #[derive(Debug)]
 pub struct Held {
-    _fleet: Fleet,
+    fleet: Fleet,
     _proxy: Proxy,
-    _broker: Broker,
+    broker: Broker,
     _dir: TempDir,
 }
 
@@ -202,7 +212,7 @@ impl Stage {
             broker,
             pipeline,
             random: Random::new(seed, 1),
-            rate: shape.rate,
+            mix,
             config,
             recovery: Recovery::default(),
             problems: Vec::new(),
@@ -259,6 +269,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until the process of every place was given partitions.
+    ///
+    /// # Errors
+    /// When one is not for long.
+    pub fn all_take_part(&mut self) -> Result<()> {
+        let all = |stage: &Stage| (0..stage.fleet.len()).all(|place| stage.fleet.takes_part(place));
+        self.until(FIRST_OUTPUT, "partitions of every process", all)
+    }
+
     /// A fault has just ended.
     ///
     /// # Errors
@@ -287,7 +306,7 @@ impl Stage {
             self.fleet.tend()?;
             std::thread::sleep(LOOK);
             outputs = self.watch.recovered_at(fault.at, &fault.input);
-            caught_up = outputs.and_then(|at| self.watch.caught_up_at(at, self.rate));
+            caught_up = outputs.and_then(|at| self.watch.caught_up_at(at, self.mix.rate));
         }
         if caught_up.is_none() {
             let what = if outputs.is_none() {
@@ -313,84 +332,102 @@ impl Stage {
         }
     }
 
-    pub fn problem(&mut self, problem: String) {
-        self.problems.push(problem);
-    }
-
     pub fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    /// Ends the load, gives the service time to work it off, ends the service, and reads what it published.
+    /// Ends the load, and gives the service `limit` to work it off.
     ///
     /// # Errors
-    /// When the load was not taken or topics can't be read.
-    pub fn leave(self, drain: Duration) -> Result<Left> {
-        let Stage {
-            watch,
-            load,
-            mut fleet,
-            proxy,
-            broker,
-            config,
-            recovery,
-            mut problems,
-            mut notes,
-            may_end,
-            _dir,
-            ..
-        } = self;
-        proxy.heal();
-        let sent = load.stop().context("the load")?;
+    /// When the load was not taken, or the broker does not say how far the service is.
+    pub fn work_off(&mut self, limit: Duration) -> Result<WorkedOff> {
+        self.proxy.heal();
+        let sent = self.load.stop().context("the load")?;
         let end = Instant::now();
+        let Mix {
+            poison_per_thousand,
+            large,
+            ..
+        } = self.mix;
+        self.fired(poison_per_thousand == 0 || sent.poison > 0, "poison");
+        self.fired(large == 0 || sent.large > 0, "a large message");
         // A lag that was measured before the load ended says nothing.
-        let is_done = || watch.lag().is_some_and(|(at, lag)| at > end && lag == 0);
-        while !is_done() && end.elapsed() < drain {
-            interrupted()?;
-            fleet.tend()?;
-            std::thread::sleep(LOOK);
+        let is_done = |stage: &Stage| {
+            let lag = stage.watch.lag();
+            lag.is_some_and(|(at, lag)| at > end && lag == 0)
+        };
+        while !is_done(self) && end.elapsed() < limit {
+            self.pause(LOOK)?;
         }
-        let (messages, committed) = watch.processed()?;
-        let processed = committed.values().map(|offset| *offset as u64).sum();
-        let quiet = Instant::now() + QUIET;
-        while Instant::now() < quiet {
-            fleet.tend()?;
-            std::thread::sleep(LOOK);
-        }
-        if let Err(error) = fleet.stop() {
-            problems.push(format!("{error:#}"));
-        }
-        drop(watch);
-        if sent.acknowledged != messages {
-            problems.push(format!(
-                "{} messages were acknowledged, the input has {messages}",
-                sent.acknowledged
+        let done = is_done(self);
+        let (ends, processed) = self.watch.processed()?;
+        if !done {
+            let words = (0..self.fleet.len()).map(|place| self.fleet.last_words(place));
+            let words = words.collect::<Vec<_>>().join("; ");
+            self.problems.push(format!(
+                "not worked off within {limit:?} after the last input: committed {processed:?} of {ends:?}: {words}"
             ));
         }
-        let ends = fleet.ends.drain(..);
-        if may_end {
+        self.pause(QUIET)?;
+        Ok(WorkedOff {
+            sent,
+            ends,
+            processed,
+        })
+    }
+
+    /// What is wrong so far, and whether the broker is to blame, of a scenario that could not be played to its end.
+    pub fn give_up(mut self) -> (Vec<String>, Option<String>) {
+        let ends = self.fleet.ends.drain(..);
+        self.problems.extend(ends);
+        (self.problems, void(&self.broker))
+    }
+
+    /// Ends the service, and reads what it published.
+    pub fn leave(self, worked_off: WorkedOff) -> Left {
+        let mut held = Held {
+            fleet: self.fleet,
+            _proxy: self.proxy,
+            broker: self.broker,
+            _dir: self._dir,
+        };
+        let (mut problems, mut notes) = (self.problems, self.notes);
+        let WorkedOff {
+            sent,
+            ends: input,
+            processed,
+        } = worked_off;
+        if let Err(error) = held.fleet.stop() {
+            problems.push(format!("{error:#}"));
+        }
+        drop(self.watch);
+        let (acknowledged, messages) = (sent.acknowledged, input.values().sum::<i64>());
+        if i64::try_from(acknowledged) != Ok(messages) {
+            problems.push(format!(
+                "{acknowledged} messages were acknowledged, the input has {messages}"
+            ));
+        }
+        let ends = held.fleet.ends.drain(..);
+        if self.may_end {
             notes.extend(ends);
         } else {
             problems.extend(ends);
         }
-        let dropped = broker.dropped_markers();
-        let void = (dropped > 0)
-            .then(|| format!("the broker dropped the markers of {dropped} transactions"));
-        Ok(Left {
-            void,
-            observed: Observed::read(&config, (messages, processed))?,
-            config,
-            recovery,
-            lives: fleet.lives(),
+        Left {
+            observed: Observed::read(&self.config, (input, processed)),
+            void: void(&held.broker),
+            config: self.config,
+            recovery: self.recovery,
+            lives: held.fleet.lives(),
             sent,
             problems,
             notes,
-            held: Held {
-                _fleet: fleet,
-                _proxy: proxy,
-                _broker: broker,
-                _dir,
-            },
-        })
+            held,
+        }
     }
+}
+
+fn void(broker: &Broker) -> Option<String> {
+    let dropped = broker.dropped_markers();
+    (dropped > 0).then(|| format!("the broker dropped the markers of {dropped} transactions"))
 }

@@ -1,17 +1,20 @@
 //! Looks on while a scenario runs: when committed outputs come, and how far the service is behind. It talks to
 //! the broker directly.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use forewarn_pipeline::Config;
+use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::reader::{From, Lag, PredictionReader};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataPartition;
+
+use crate::lock::lock;
 
 const ANSWER: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(200);
@@ -26,6 +29,7 @@ struct Seen {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Each in the order of time: one thread writes it.
     seen: Mutex<Vec<Seen>>,
     lags: Mutex<Vec<(Instant, u64)>>,
     stop: AtomicBool,
@@ -72,9 +76,8 @@ impl Watch {
     /// Source partitions of which there were committed outputs since `from`.
     pub fn partitions_since(&self, from: Instant) -> usize {
         let seen = lock(&self.state.seen);
-        let newer = seen.iter().rev().take_while(|seen| seen.at >= from);
-        let partitions: std::collections::HashSet<i32> = newer.map(|seen| seen.partition).collect();
-        partitions.len()
+        let partitions = since(&seen, from).iter().map(|seen| seen.partition);
+        partitions.collect::<HashSet<i32>>().len()
     }
 
     /// Where the input ends now, by partition.
@@ -86,21 +89,21 @@ impl Watch {
     }
 
     /// When each partition had a committed output whose input is at or behind `ends`: the last of them.
-    pub fn recovered_at(&self, since: Instant, ends: &HashMap<i32, i64>) -> Option<Instant> {
+    pub fn recovered_at(&self, from: Instant, ends: &HashMap<i32, i64>) -> Option<Instant> {
         let seen = lock(&self.state.seen);
+        let after = since(&seen, from);
         let first = |(partition, end): (&i32, &i64)| {
             let newer = |seen: &&Seen| seen.partition == *partition && seen.offset >= *end;
-            let mut after = seen.iter().filter(|seen| seen.at >= since);
-            after.find(newer).map(|seen| seen.at)
+            after.iter().find(newer).map(|seen| seen.at)
         };
         let firsts: Option<Vec<Instant>> = ends.iter().map(first).collect();
         firsts?.into_iter().max()
     }
 
-    /// When the lag was first measured to be at most `messages`, after `since`.
-    pub fn caught_up_at(&self, since: Instant, messages: u64) -> Option<Instant> {
+    /// When the lag was first measured to be at most `messages`, after `from`.
+    pub fn caught_up_at(&self, from: Instant, messages: u64) -> Option<Instant> {
         let lags = lock(&self.state.lags);
-        let mut after = lags.iter().filter(|(at, _)| *at >= since);
+        let mut after = lags[lags.partition_point(|(at, _)| *at < from)..].iter();
         after.find(|(_, lag)| *lag <= messages).map(|(at, _)| *at)
     }
 
@@ -113,10 +116,8 @@ impl Watch {
     pub fn silences(&self, from: Instant, to: Instant) -> BTreeMap<i32, Duration> {
         let mut last: HashMap<i32, Instant> = HashMap::new();
         let mut longest: BTreeMap<i32, Duration> = BTreeMap::new();
-        for seen in lock(&self.state.seen)
-            .iter()
-            .filter(|seen| seen.at >= from && seen.at <= to)
-        {
+        let all = lock(&self.state.seen);
+        for seen in since(&all, from).iter().take_while(|seen| seen.at <= to) {
             let before = last.insert(seen.partition, seen.at).unwrap_or(from);
             let silence = longest.entry(seen.partition).or_default();
             *silence = (*silence).max(seen.at - before);
@@ -128,13 +129,12 @@ impl Watch {
         longest
     }
 
-    /// Messages of the input, and those of them that are committed.
+    /// Where the input ends, and up to where it is committed, by partition.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub fn processed(&self) -> Result<(u64, HashMap<i32, i64>)> {
-        let (ends, committed) = (self.input_ends()?, committed(&self.config)?);
-        Ok((ends.values().map(|end| *end as u64).sum(), committed))
+    pub fn processed(&self) -> Result<(HashMap<i32, i64>, HashMap<i32, i64>)> {
+        Ok((self.input_ends()?, committed(&self.config)?))
     }
 }
 
@@ -176,19 +176,32 @@ fn measure(lag: &Lag, state: &State) {
     }
 }
 
+/// What came at `from` or after it. Asked 20 times a second: it does not go through what came before.
+fn since(seen: &[Seen], from: Instant) -> &[Seen] {
+    &seen[seen.partition_point(|seen| seen.at < from)..]
+}
+
 fn observer(config: &Config, committed_only: bool) -> Result<BaseConsumer> {
-    let isolation = if committed_only {
-        "read_committed"
-    } else {
-        "read_uncommitted"
-    };
-    ClientConfig::new()
-        .set("bootstrap.servers", &config.kafka.brokers)
-        .set("group.id", &config.name)
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", isolation)
-        .create()
-        .context("a client of the verifier")
+    let group = &config.name;
+    let mut client = client::config(&config.kafka, Role::Observer { group });
+    if !committed_only {
+        client.set("isolation.level", "read_uncommitted");
+    }
+    client.create().context("a client of the verifier")
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
+    let topic = metadata.topics().first().context("the topic's metadata")?;
+    let partitions = topic.partitions().iter().map(MetadataPartition::id);
+    let partitions: Vec<i32> = partitions.collect();
+    // A broker that has just started does not know at once what it leads.
+    ensure!(
+        !partitions.is_empty(),
+        "no partition of {} is known",
+        topic.name()
+    );
+    Ok(partitions)
 }
 
 /// Where a topic ends; with `committed_only`, where what is decided ends: before the first open transaction.
@@ -197,14 +210,12 @@ fn observer(config: &Config, committed_only: bool) -> Result<BaseConsumer> {
 /// When the broker does not answer.
 pub fn ends(config: &Config, topic: &str, committed_only: bool) -> Result<HashMap<i32, i64>> {
     let consumer = observer(config, committed_only)?;
-    let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
-    let topic_metadata = metadata.topics().first().context("the topic's metadata")?;
     let of = |partition: i32| {
         let (_, end) = consumer.fetch_watermarks(topic, partition, ANSWER)?;
         Ok((partition, end))
     };
-    let partitions = topic_metadata.partitions().iter();
-    partitions.map(|partition| of(partition.id())).collect()
+    let partitions = partitions(&consumer, topic)?;
+    partitions.into_iter().map(of).collect()
 }
 
 /// Committed offsets of the pipeline, by partition of its input; 0 where there is none.
@@ -215,7 +226,7 @@ pub fn committed(config: &Config) -> Result<HashMap<i32, i64>> {
     let topic = &config.source.topic;
     let consumer = observer(config, true)?;
     let mut list = rdkafka::TopicPartitionList::new();
-    for partition in ends(config, topic, false)?.into_keys() {
+    for partition in partitions(&consumer, topic)? {
         list.add_partition(topic, partition);
     }
     let committed = consumer.committed_offsets(list, ANSWER)?;
@@ -227,8 +238,4 @@ pub fn committed(config: &Config) -> Result<HashMap<i32, i64>> {
         )
     };
     Ok(elements.iter().map(of).collect())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,11 @@
 //! The service under test: processes of the real binary, started, killed, stopped and looked after.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::broker::root;
@@ -15,6 +14,9 @@ use crate::signals::{self, Signal};
 
 /// How long a worker may take to drain.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// What a worker says when it gives up what is not committed.
+pub const GOING_BACK: &str = "going back to the committed offsets";
 
 /// What the processes of a scenario have said and used, over all their lives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Lives {
 struct Worker {
     config: PathBuf,
     log: PathBuf,
+    /// How long the log was when the latest process was started.
+    born: usize,
     child: Option<Child>,
     /// It is to run: should it end by itself, it is started again, as a service manager would.
     wanted: bool,
@@ -67,6 +71,7 @@ impl Fleet {
             Ok(Worker {
                 config: pipeline.write(brokers, &instance)?,
                 log: dir.join(format!("{instance}.log")),
+                born: 0,
                 child: None,
                 wanted: false,
             })
@@ -100,6 +105,7 @@ impl Fleet {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(&mut self, place: usize, environment: &[(&str, &str)]) -> Result<()> {
+        let born = self.log_end(place);
         let worker = &mut self.workers[place];
         let log = OpenOptions::new()
             .create(true)
@@ -117,6 +123,7 @@ impl Fleet {
             .spawn()
             .with_context(|| self.binary.display().to_string())?;
         worker.child = Some(child);
+        worker.born = born;
         worker.wanted = environment.is_empty();
         self.lives.started += 1;
         Ok(())
@@ -143,23 +150,34 @@ impl Fleet {
     /// # Errors
     /// When it did not run.
     pub fn kill(&mut self, place: usize) -> Result<()> {
-        anyhow::ensure!(
+        ensure!(
             self.signal(place, Signal::Kill),
             "worker {place} did not run"
         );
         self.wait(place, DRAIN).map(drop)
     }
 
-    /// SIGTERM, and how it ended.
+    /// SIGTERM, and waits for its end.
     ///
     /// # Errors
-    /// When it did not run, or did not drain in time; it is killed then.
-    pub fn terminate(&mut self, place: usize) -> Result<ExitStatus> {
-        anyhow::ensure!(
+    /// When it did not run, or did not drain: it is killed then, or said so itself.
+    pub fn terminate(&mut self, place: usize) -> Result<()> {
+        ensure!(
             self.signal(place, Signal::Term),
             "worker {place} did not run"
         );
-        self.wait(place, DRAIN)
+        self.drained(place)
+    }
+
+    /// Waits for the end of a process that was told to stop.
+    fn drained(&mut self, place: usize) -> Result<()> {
+        let status = self.wait(place, DRAIN)?;
+        ensure!(
+            status.success(),
+            "worker {place} ended with {status} after SIGTERM: {}",
+            self.last_words(place)
+        );
+        Ok(())
     }
 
     /// Waits for the end of a process.
@@ -176,7 +194,7 @@ impl Fleet {
             if Instant::now() > deadline {
                 child.kill()?;
                 child.wait()?;
-                anyhow::bail!(
+                bail!(
                     "worker {place} did not end within {limit:?}: {}",
                     self.last_words(place)
                 );
@@ -195,14 +213,20 @@ impl Fleet {
             if !self.workers[place].wanted || self.is_running(place) {
                 continue;
             }
-            let status = self.wait(place, DRAIN)?;
-            self.lives.ended += 1;
-            let words = self.last_words(place);
-            self.ends.push(format!(
-                "worker {place} ended by itself ({status}): {words}"
-            ));
+            self.ended(place)?;
             self.start(place)?;
         }
+        Ok(())
+    }
+
+    /// The process of a place has ended by itself.
+    fn ended(&mut self, place: usize) -> Result<()> {
+        let status = self.wait(place, DRAIN)?;
+        self.lives.ended += 1;
+        let words = self.last_words(place);
+        self.ends.push(format!(
+            "worker {place} ended by itself ({status}): {words}"
+        ));
         Ok(())
     }
 
@@ -220,10 +244,30 @@ impl Fleet {
         self.lives.peak_rss_kb = self.lives.peak_rss_kb.max(peak.unwrap_or(0));
     }
 
-    fn last_words(&self, place: usize) -> String {
-        let text = std::fs::read_to_string(&self.workers[place].log).unwrap_or_default();
+    /// The end of the log of a place.
+    pub fn last_words(&self, place: usize) -> String {
+        let text = self.log(place, 0);
         let lines: Vec<&str> = text.lines().rev().take(3).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+    }
+
+    /// The log of a place behind `from`.
+    fn log(&self, place: usize, from: usize) -> String {
+        let bytes = std::fs::read(&self.workers[place].log).unwrap_or_default();
+        String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
+    }
+
+    /// The fields of the lines with this message, behind `from`, in the log of a place.
+    fn said(&self, place: usize, from: usize, message: &str) -> Vec<Value> {
+        let log = self.log(place, from);
+        let lines = log.lines().filter(|line| line.contains(message));
+        let fields = lines.filter_map(|line| {
+            let mut line: Value = serde_json::from_str(line).ok()?;
+            Some(line["fields"].take())
+        });
+        fields
+            .filter(|fields| fields["message"] == message)
+            .collect()
     }
 
     /// How long the log of a place is: what comes behind is newer.
@@ -231,58 +275,76 @@ impl Fleet {
         std::fs::metadata(&self.workers[place].log).map_or(0, |meta| meta.len() as usize)
     }
 
-    /// Is there a line with this message, behind `from`, in the log of a place?
-    pub fn has_said(&self, place: usize, from: usize, message: &str) -> bool {
-        let text = std::fs::read(&self.workers[place].log).unwrap_or_default();
-        let newer = text.get(from..).unwrap_or_default();
-        String::from_utf8_lossy(newer).contains(message)
+    /// Is there this text, behind `from`, in the log of a place?
+    pub fn has_said(&self, place: usize, from: usize, text: &str) -> bool {
+        self.log(place, from).contains(text)
+    }
+
+    /// Has the process of a place come so far that it was given partitions?
+    pub fn takes_part(&self, place: usize) -> bool {
+        self.was_assigned(place, self.workers[place].born)
+    }
+
+    /// Was the process of a place given partitions, behind `from` in its log?
+    pub fn was_assigned(&self, place: usize, from: usize) -> bool {
+        self.said_of_some(place, from, "partitions assigned")
+    }
+
+    /// Were partitions taken from the process of a place, behind `from` in its log?
+    pub fn gave_up(&self, place: usize, from: usize) -> bool {
+        self.said_of_some(place, from, "partitions given up")
+    }
+
+    /// A rebalance that changes nothing tells of no partitions.
+    fn said_of_some(&self, place: usize, from: usize, message: &str) -> bool {
+        let told = self.said(place, from, message);
+        told.iter().any(|fields| fields["partitions"] != "[]")
+    }
+
+    /// Was this version, or a later one, put in place while the process ran, behind `from` in its log?
+    pub fn has_swapped(&self, place: usize, from: usize, (model, version): (&str, u32)) -> bool {
+        let told = self.said(place, from, "another version serves");
+        let is_it = |fields: &Value| {
+            let to = fields["to"].as_u64();
+            fields["model"] == model && to.is_some_and(|to| to >= version.into())
+        };
+        told.iter().any(is_it)
     }
 
     /// Everything so far.
     pub fn lives(&self) -> Lives {
         let mut lives = self.lives;
-        for worker in &self.workers {
-            let Ok(file) = File::open(&worker.log) else {
-                continue;
-            };
-            for line in BufReader::new(file).lines().map_while(Result::ok) {
-                let Ok(line) = serde_json::from_str::<Value>(&line) else {
-                    continue;
-                };
-                let fields = &line["fields"];
-                match fields["message"].as_str() {
-                    Some("rebuilding state from the log") => {
-                        lives.replayed += fields["records"].as_u64().unwrap_or(0);
-                    }
-                    Some("going back to the committed offsets") => lives.went_back += 1,
-                    _ => {}
-                }
-            }
+        for place in 0..self.workers.len() {
+            let rebuilt = self.said(place, 0, "rebuilding state from the log");
+            let records = rebuilt.iter().filter_map(|told| told["records"].as_u64());
+            lives.replayed += records.sum::<u64>();
+            lives.went_back += self.said(place, 0, GOING_BACK).len() as u64;
         }
         lives
     }
 
-    /// Ends all processes that run: SIGTERM first, and all at once.
+    /// Ends all processes that run: SIGTERM first, and all at once. One that has just ended by itself is in `ends`.
     ///
     /// # Errors
     /// What did not end as it should.
     pub fn stop(&mut self) -> Result<()> {
-        let all = 0..self.workers.len();
-        let running: Vec<usize> = all
-            .filter(|place| self.signal(*place, Signal::Term))
-            .collect();
-        let mut wrong = Vec::new();
-        for place in running {
-            match self.wait(place, DRAIN) {
-                Ok(status) if status.success() => {}
-                Ok(status) => wrong.push(format!(
-                    "worker {place}: {status}: {}",
-                    self.last_words(place)
-                )),
-                Err(error) => wrong.push(format!("{error:#}")),
+        let mut told = Vec::new();
+        for place in 0..self.workers.len() {
+            let wanted = self.workers[place].wanted;
+            let running = self.signal(place, Signal::Term);
+            if running || wanted {
+                told.push((place, running));
             }
         }
-        anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+        let mut wrong = Vec::new();
+        for (place, running) in told {
+            let ended = match running {
+                true => self.drained(place),
+                false => self.ended(place),
+            };
+            wrong.extend(ended.err().map(|error| format!("{error:#}")));
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(())
     }
 }
@@ -295,5 +357,84 @@ impl Drop for Fleet {
                 let _ = child.wait();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One place, whose process runs `binary`, with `log` in its log.
+    fn fleet(binary: &str, log: &str) -> (Fleet, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("worker-0.log");
+        std::fs::write(&file, log).unwrap();
+        let worker = Worker {
+            config: dir.path().join("worker-0.toml"),
+            log: file,
+            born: 0,
+            child: None,
+            wanted: false,
+        };
+        let fleet = Fleet {
+            binary: binary.into(),
+            workers: vec![worker],
+            lives: Lives::default(),
+            ends: Vec::new(),
+        };
+        (fleet, dir)
+    }
+
+    fn line(fields: &Value) -> String {
+        let line = serde_json::json!({"level": "INFO", "fields": fields, "target": "forewarn"});
+        format!("{line}\n")
+    }
+
+    #[test]
+    fn an_assignment_of_nothing_is_none() {
+        let assigned = |partitions: &str| {
+            line(
+                &serde_json::json!({"message": "partitions assigned", "worker": 0, "partitions": partitions}),
+            )
+        };
+        let nothing = assigned("[]");
+        let (fleet, _dir) = fleet("false", &(nothing.clone() + &assigned("[1, 0]")));
+        assert!(fleet.was_assigned(0, 0) && fleet.was_assigned(0, nothing.len()));
+        assert!(!fleet.gave_up(0, 0));
+        let (fleet, _dir) = self::fleet("false", &nothing);
+        assert!(!fleet.was_assigned(0, 0) && !fleet.takes_part(0));
+    }
+
+    #[test]
+    fn a_swap_is_one_of_its_model_to_its_version_or_a_later_one() {
+        let swapped = line(&serde_json::json!({
+            "message": "another version serves", "worker": 0, "model": "each", "from": 1, "to": 3
+        }));
+        let (fleet, _dir) = fleet("false", &swapped);
+        assert!(fleet.has_swapped(0, 0, ("each", 2)) && fleet.has_swapped(0, 0, ("each", 3)));
+        assert!(!fleet.has_swapped(0, 0, ("each", 4)) && !fleet.has_swapped(0, 0, ("sum", 2)));
+        assert!(!fleet.has_swapped(0, swapped.len(), ("each", 2)));
+    }
+
+    #[test]
+    fn a_process_that_ended_by_itself_is_not_passed_over_at_the_end() {
+        let (mut fleet, _dir) = fleet("false", "last words\n");
+        fleet.start(0).unwrap();
+        while fleet.is_running(0) {
+            std::thread::yield_now();
+        }
+        fleet.stop().unwrap();
+        assert_eq!(fleet.ends.len(), 1);
+        assert!(fleet.ends[0].contains("last words"), "{}", fleet.ends[0]);
+    }
+
+    #[test]
+    fn a_process_that_does_not_drain_is_an_error() {
+        // It does not handle the signal, and ends by it.
+        let (mut fleet, _dir) = fleet("false", "");
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        fleet.workers[0].child = Some(child);
+        let told = fleet.terminate(0).unwrap_err().to_string();
+        assert!(told.contains("worker 0 ended with signal"), "{told}");
     }
 }

@@ -7,11 +7,17 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use clap::ValueEnum as _;
+use forewarn_verifier::judge::Plant;
 use serde_json::{Value, json};
+
+/// None is red, but one is void.
+const VOID: i32 = 3;
 
 /// Each of these puts a load on the machine: two at a time would measure each other.
 fn alone() -> MutexGuard<'static, ()> {
@@ -39,9 +45,14 @@ fn reports(output: &Output) -> Vec<Value> {
 #[test]
 fn each_planted_defect_fails_its_judgement_and_no_other() {
     let _alone = alone();
-    let plants = "missing,doubled,order,value,state,unprocessed";
+    let plants = Plant::value_variants();
+    let names = plants.iter().map(|plant| {
+        let value = plant.to_possible_value().unwrap();
+        value.get_name().to_owned()
+    });
+    let names = names.collect::<Vec<_>>().join(",");
     let args = [
-        "run", "calm", "--seed", "1", "--output", "json", "--plant", plants,
+        "run", "calm", "--seed", "1", "--output", "json", "--plant", &names,
     ];
     let Some(output) = verifier(&args) else {
         return;
@@ -49,15 +60,10 @@ fn each_planted_defect_fails_its_judgement_and_no_other() {
     let reports = reports(&output);
     assert_eq!(output.status.code(), Some(1), "{reports:#?}");
     let red: Vec<&Value> = reports.iter().map(|report| &report["red"]).collect();
-    let expected = [
-        "missing",
-        "doubled",
-        "order",
-        "values",
-        "state",
-        "processed",
-    ]
-    .map(|name| json!([name]));
+    let expected: Vec<Value> = plants
+        .iter()
+        .map(|plant| json!([plant.judgement()]))
+        .collect();
     assert_eq!(red, expected.iter().collect::<Vec<_>>(), "{reports:#?}");
     for report in &reports {
         assert_eq!(report["problems"], json!([]));
@@ -85,7 +91,15 @@ fn the_service_passes_these_scenarios_in_their_short_form() {
         return;
     };
     // The line of each scenario has its seed.
-    println!("{}", String::from_utf8_lossy(&output.stdout));
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}");
+    if output.status.code() == Some(VOID) {
+        // Not through a macro, of which nothing is seen where the test passes.
+        let void =
+            "void: the broker broke what was to be judged, so this shows nothing; play it again";
+        writeln!(std::io::stderr(), "{void}\n{told}").unwrap();
+        return;
+    }
     assert!(
         output.status.success(),
         "{}",

@@ -23,11 +23,11 @@ use anyhow::Result;
 use forewarn_pipeline::Config;
 use serde::Serialize;
 
-pub use observed::Observed;
+pub use observed::{Observed, Undecided};
 pub use output::{Identity, Output, Sink, Stream};
 pub use plant::Plant;
 
-/// Part of what was sent that must be processed within the scenario's time.
+/// Part of each partition that must be processed within the scenario's time.
 const PROCESSED: f64 = 0.95;
 const EXAMPLES: usize = 3;
 
@@ -47,7 +47,7 @@ pub enum Judgement {
     Unexpected,
     /// State that was written down becomes the reference's.
     State,
-    /// Enough of what was sent was worked off in the scenario's time.
+    /// Enough of each partition was worked off in the scenario's time.
     Processed,
 }
 
@@ -224,15 +224,6 @@ impl<'o> Bench<'o> {
                 unexpected.add(|| format!("{}: {} of {}", identity.sink, identity.id, at()));
             }
         }
-        let mut processed = Finding::new(Judgement::Processed);
-        let needed = (observed.messages as f64 * PROCESSED).ceil() as u64;
-        if observed.processed < needed || observed.messages == 0 {
-            processed.count = (needed - observed.processed).max(1);
-            let (done, all) = (observed.processed, observed.messages);
-            processed
-                .examples
-                .push(format!("{done} of {all} messages in the scenario's time"));
-        }
         let count = |sink: Sink| {
             let of = observed.outputs.iter().filter(|output| output.sink == sink);
             (sink.to_string(), of.count() as u64)
@@ -245,14 +236,59 @@ impl<'o> Bench<'o> {
                 self.values,
                 self.state,
                 unexpected,
-                processed,
+                processed(observed),
             ],
             expected: self.expected.len() as u64,
             observed: observed.outputs.len() as u64,
             by_sink: Sink::ALL.map(count).to_vec(),
             marks: observed.marks,
-            messages: observed.messages,
-            processed: observed.processed,
+            messages: sum(&observed.ends),
+            processed: sum(&observed.processed),
         }
+    }
+}
+
+/// A partition that is stuck must not be covered by the others.
+fn processed(observed: &Observed) -> Finding {
+    let mut finding = Finding::new(Judgement::Processed);
+    if sum(&observed.ends) == 0 {
+        finding.add(|| "no input".to_owned());
+    }
+    for (partition, end) in &observed.ends {
+        let done = observed.processed.get(partition).copied().unwrap_or(0);
+        let needed = (*end as f64 * PROCESSED).ceil() as i64;
+        if done < needed {
+            finding.add(|| {
+                format!("partition {partition}: {done} of {end} messages in the scenario's time")
+            });
+        }
+    }
+    finding
+}
+
+/// Messages of all partitions.
+fn sum(offsets: &HashMap<i32, i64>) -> u64 {
+    offsets.values().map(|offset| *offset as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_partition_that_is_behind_is_not_covered_by_the_others() {
+        let red = |ends: [i64; 3], done: [i64; 3]| {
+            let of = |offsets: [i64; 3]| (0..).zip(offsets).collect();
+            let observed = Observed {
+                ends: of(ends),
+                processed: of(done),
+                ..Observed::default()
+            };
+            processed(&observed).count
+        };
+        assert_eq!(red([1_000, 1_000, 0], [1_000, 950, 0]), 0);
+        assert_eq!(red([1_000, 20, 0], [1_000, 18, 0]), 1);
+        assert_eq!(red([1_000, 1_000, 1_000], [949, 0, 1_000]), 2);
+        assert_eq!(red([0, 0, 0], [0, 0, 0]), 1, "nothing was sent");
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that a scenario left behind: the committed outputs, and how much of the input was worked off.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -20,8 +21,32 @@ use crate::watch;
 /// Longer than the transaction timeout of the pipeline: until then an open transaction hides what is behind it.
 const DECIDED: Duration = Duration::from_secs(60);
 
+/// A transaction stays open: what is behind it can't be read, and is not judged.
+#[derive(Debug)]
+pub struct Undecided {
+    topic: String,
+    decided: HashMap<i32, i64>,
+    end: HashMap<i32, i64>,
+}
+
+impl fmt::Display for Undecided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Undecided {
+            topic,
+            decided,
+            end,
+        } = self;
+        write!(
+            f,
+            "a transaction stays open in {topic}: decided up to {decided:?}, written up to {end:?}"
+        )
+    }
+}
+
+impl std::error::Error for Undecided {}
+
 /// What was read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Observed {
     /// In the order of each output partition.
     pub outputs: Vec<Output>,
@@ -35,28 +60,25 @@ pub struct Observed {
     pub sequence_numbers: HashMap<(i32, i64), (String, u64)>,
     /// State that was written down, by partition of the input, or why it is of no use.
     pub state: HashMap<i32, Result<Snapshot, String>>,
-    /// Messages of the input, and those that were worked off in time.
-    pub messages: u64,
-    pub processed: u64,
+    /// Of the input, by partition: where it ends, and up to where it was worked off in time.
+    pub ends: HashMap<i32, i64>,
+    pub processed: HashMap<i32, i64>,
 }
 
 impl Observed {
-    /// Reads all topics of a pipeline whose workers have ended. `processed` and `messages` are as of the
-    /// scenario's end.
+    /// Reads all topics of a pipeline whose workers have ended. `ends` and `processed` are as of the scenario's end.
     ///
     /// # Errors
-    /// When a topic can't be read, or a transaction stays open.
-    pub fn read(config: &Config, (messages, processed): (u64, u64)) -> Result<Self> {
+    /// When a topic can't be read; [`Undecided`] when a transaction stays open.
+    pub fn read(
+        config: &Config,
+        (ends, processed): (HashMap<i32, i64>, HashMap<i32, i64>),
+    ) -> Result<Self> {
         let mut observed = Observed {
-            outputs: Vec::new(),
-            events: Vec::new(),
-            marks: 0,
-            doubled_marks: Vec::new(),
             committed: watch::committed(config)?,
-            sequence_numbers: HashMap::new(),
-            state: HashMap::new(),
-            messages,
+            ends,
             processed,
+            ..Observed::default()
         };
         let sink = &config.sink;
         for of in Sink::ALL {
@@ -108,18 +130,23 @@ impl Observed {
         let topic = config.progress_topic();
         wait_until_decided(config, &topic)?;
         let mut seen = std::collections::HashSet::new();
+        let mut unreadable = 0;
         reader::read_records(config, &topic, |message| {
             let bytes = message.payload().unwrap_or_default();
-            if let Ok(mark) = serde_json::from_slice::<MarkRecord>(bytes) {
-                self.marks += 1;
-                let MarkRecord { partition, mark } = mark;
-                let told = format!("{partition} {} {:?}", mark.offset, mark.what);
-                if !seen.insert(told.clone()) {
-                    self.doubled_marks.push(told);
-                }
+            let Ok(MarkRecord { partition, mark }) = serde_json::from_slice(bytes) else {
+                unreadable += 1;
+                return Ok(());
+            };
+            self.marks += 1;
+            let told = format!("{partition} {} {:?}", mark.offset, mark.what);
+            if !seen.insert(told.clone()) {
+                self.doubled_marks.push(told);
             }
             Ok(())
         })?;
+        if unreadable > 0 {
+            bail!("{unreadable} records of {topic} are no marks");
+        }
         Ok(())
     }
 
@@ -191,9 +218,12 @@ fn wait_until_decided(config: &Config, topic: &str) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!(
-                "a transaction stays open in {topic}: decided up to {decided:?}, written up to {end:?}"
-            );
+            let topic = topic.to_owned();
+            bail!(Undecided {
+                topic,
+                decided,
+                end
+            });
         }
         std::thread::sleep(Duration::from_millis(200));
     }

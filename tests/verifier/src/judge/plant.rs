@@ -20,20 +20,13 @@ pub enum Plant {
     Value,
     /// One asset is not in the state that was written down.
     State,
-    /// A tenth of the input was not processed in time.
+    /// One change of a status is there once more, under another id.
+    Unexpected,
+    /// A tenth of one partition was not processed in time.
     Unprocessed,
 }
 
 impl Plant {
-    pub const ALL: [Plant; 6] = [
-        Plant::Missing,
-        Plant::Doubled,
-        Plant::Order,
-        Plant::Value,
-        Plant::State,
-        Plant::Unprocessed,
-    ];
-
     /// The judgement that must fail, and no other.
     pub fn judgement(self) -> Judgement {
         match self {
@@ -42,6 +35,7 @@ impl Plant {
             Plant::Order => Judgement::Order,
             Plant::Value => Judgement::Values,
             Plant::State => Judgement::State,
+            Plant::Unexpected => Judgement::Unexpected,
             Plant::Unprocessed => Judgement::Processed,
         }
     }
@@ -84,7 +78,21 @@ impl Plant {
                 let with_assets = written.find(|snapshot| !snapshot.assets.is_empty());
                 drop(with_assets.context("no state")?.assets.pop());
             }
-            Plant::Unprocessed => observed.processed -= observed.messages / 10,
+            Plant::Unexpected => {
+                let mut status = outputs.iter().filter(|output| output.sink == Sink::Status);
+                let mut another = status.next().context("no change of a status")?.clone();
+                let mut headers = another.headers.iter_mut();
+                let id = headers.find(|(name, _)| name == "ce_id");
+                id.context("no id")?.1.push(b'x');
+                outputs.push(another);
+            }
+            Plant::Unprocessed => {
+                let longest = observed.ends.iter().max_by_key(|(_, end)| **end);
+                let (partition, end) = longest.context("no input")?;
+                let behind = end - end / 10;
+                let processed = observed.processed.entry(*partition).or_default();
+                *processed = behind.min(*processed);
+            }
         }
         Ok(())
     }

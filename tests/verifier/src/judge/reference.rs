@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use forewarn_models::{Loader, Repository, Runtime};
+use forewarn_pipeline::dead_letter;
 use forewarn_pipeline::engine::Step;
-use forewarn_pipeline::kafka::OMITTED;
 use forewarn_pipeline::kafka::replay::Replay;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::publish::{
@@ -259,10 +259,18 @@ impl<F: FnMut(Output)> Publisher for Recorder<'_, F> {
             .message
             .map(|message| self.messages[message as usize]);
         let value = original.and_then(|original| original.payload);
+        let timestamp = match record.why {
+            SetAside::Refused(_) => original.and_then(|original| original.timestamp),
+            SetAside::Late => None,
+        };
+        let bytes = value.map(<[u8]>::len);
+        let omitted = bytes.filter(|bytes| *bytes > LARGEST_SET_ASIDE);
+        let more = dead_letter::of_original(timestamp, omitted);
+        let more = more
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.into_bytes()));
         let mut headers = headers(record.headers);
-        if let Some(value) = value.filter(|value| value.len() > LARGEST_SET_ASIDE) {
-            headers.push((OMITTED.to_owned(), value.len().to_string().into_bytes()));
-        }
+        headers.extend(more);
         (self.on)(Output {
             sink: match record.why {
                 SetAside::Refused(_) => Sink::DeadLetters,

@@ -34,28 +34,26 @@ const MOST_BYTES: &str = "20000000";
 pub struct Sent {
     pub readings: u64,
     pub poison: u64,
+    /// Of the poison, messages beyond what brokers and clients take by default.
+    pub large: u64,
     /// Acknowledged by the broker.
     pub acknowledged: u64,
 }
 
-impl Sent {
-    pub fn messages(&self) -> u64 {
-        self.readings + self.poison
-    }
-}
-
 #[derive(Debug, Default)]
 struct Control {
-    rate: AtomicU64,
     burst: AtomicU64,
     stop: AtomicBool,
+    /// Nobody asks any more what was sent.
+    abandoned: AtomicBool,
 }
 
-/// The running load.
+/// The running load. Dropped, it ends without waiting for what is not acknowledged.
 #[derive(Debug)]
 pub struct Load {
     control: Arc<Control>,
-    thread: JoinHandle<Result<Sent>>,
+    /// `None`: it has ended.
+    thread: Option<JoinHandle<Result<Sent>>>,
 }
 
 impl Load {
@@ -64,22 +62,17 @@ impl Load {
     /// # Errors
     /// When the client or the thread can't be had.
     pub fn start(brokers: &str, topic: &str, partitions: usize, mix: Mix) -> Result<Self> {
-        let control = Arc::new(Control {
-            rate: AtomicU64::new(mix.rate),
-            ..Control::default()
-        });
+        let control = Arc::<Control>::default();
         let (own, brokers, topic) = (control.clone(), brokers.to_owned(), topic.to_owned());
         let run = move || {
             let mut sender = Sender::open(&brokers, topic, partitions)?;
-            sender.run(Messages::new(mix), &own)
+            sender.run(mix, &own)
         };
         let thread = std::thread::Builder::new().name("load".into()).spawn(run)?;
-        Ok(Load { control, thread })
-    }
-
-    /// Ticks per second from now on.
-    pub fn set_rate(&self, rate: u64) {
-        self.control.rate.store(rate, Ordering::SeqCst);
+        Ok(Load {
+            control,
+            thread: Some(thread),
+        })
     }
 
     /// Sends so many ticks at once.
@@ -96,11 +89,19 @@ impl Load {
     ///
     /// # Errors
     /// When the broker did not take something.
-    pub fn stop(self) -> Result<Sent> {
+    pub fn stop(&mut self) -> Result<Sent> {
         self.control.stop.store(true, Ordering::SeqCst);
-        self.thread
-            .join()
-            .map_err(|_| anyhow!("the load panicked"))?
+        let thread = self.thread.take().context("it has ended before")?;
+        thread.join().map_err(|_| anyhow!("it panicked"))?
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.control.abandoned.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -156,10 +157,13 @@ impl Sender {
         })
     }
 
-    fn run(&mut self, mut messages: Messages, control: &Control) -> Result<Sent> {
+    fn run(&mut self, mix: Mix, control: &Control) -> Result<Sent> {
         let (mut last, mut due) = (Instant::now(), 0.0);
-        let mut batch = Vec::new();
+        let (mut messages, mut batch) = (Messages::new(mix), Vec::new());
         while !control.stop.load(Ordering::SeqCst) {
+            if control.abandoned.load(Ordering::SeqCst) {
+                return Ok(self.sent);
+            }
             let burst = control.burst.load(Ordering::SeqCst);
             for _ in 0..burst {
                 messages.tick(&mut batch);
@@ -167,7 +171,7 @@ impl Sender {
             }
             control.burst.fetch_sub(burst, Ordering::SeqCst);
             let now = Instant::now();
-            due += (now - last).as_secs_f64() * control.rate.load(Ordering::SeqCst) as f64;
+            due += (now - last).as_secs_f64() * mix.rate as f64;
             last = now;
             while due >= 1.0 {
                 messages.tick(&mut batch);
@@ -219,6 +223,31 @@ impl Sender {
             true => self.sent.poison += 1,
             false => self.sent.readings += 1,
         }
+        self.sent.large += u64::from(poison::is_large(message));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_is_dropped_does_not_wait_for_a_dead_broker() {
+        let mix = Mix {
+            seed: 1,
+            assets: 12,
+            rate: 1_000,
+            poison_per_thousand: 0,
+            large: 0,
+        };
+        let load = Load::start("127.0.0.1:1", "nowhere", 4, mix).unwrap();
+        load.burst(100);
+        while !load.burst_is_sent() {
+            std::thread::yield_now();
+        }
+        let begun = Instant::now();
+        drop(load);
+        assert!(begun.elapsed() < PATIENCE / 10, "{:?}", begun.elapsed());
     }
 }

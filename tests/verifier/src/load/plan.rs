@@ -21,6 +21,8 @@ const BEGIN: u64 = 1_700_000_000_000;
 const BLOCK: u64 = 48;
 /// Of a silent block, the readings that are not sent.
 const SILENT: u64 = 32;
+/// This message that is no reading is large if none before it was: a short scenario has one whatever the chances are.
+const LARGE_AT: u64 = 5;
 /// Steps of its asset by which a late reading is held back: far behind the out-of-orderness bound.
 const LATE: u64 = 40;
 
@@ -59,6 +61,7 @@ pub struct Message {
 pub struct Messages {
     mix: Mix,
     tick: u64,
+    poison: u64,
     large: u64,
     held_back: BTreeMap<u64, Vec<Message>>,
 }
@@ -68,6 +71,7 @@ impl Messages {
         Messages {
             mix,
             tick: 0,
+            poison: 0,
             large: 0,
             held_back: BTreeMap::new(),
         }
@@ -143,6 +147,10 @@ impl Messages {
     fn poison(&mut self, asset: u64, sequence: u64, to: &mut Vec<Message>) {
         let chance = self.chance(asset, sequence, 8);
         let mut poison = Poison::ALL[chance as usize % Poison::ALL.len()];
+        self.poison += 1;
+        if self.poison == LARGE_AT && self.large == 0 && self.mix.large > 0 {
+            poison = Poison::Large;
+        }
         if poison == Poison::Large {
             self.large += 1;
             if self.large > self.mix.large {
@@ -207,5 +215,6 @@ mod tests {
         let large =
             |message: &&&Message| message.payload.as_ref().is_some_and(|p| p.len() > 5 << 20);
         assert_eq!(poison.iter().filter(large).count(), 1);
+        assert_eq!(poison[..LARGE_AT as usize].iter().filter(large).count(), 1);
     }
 }

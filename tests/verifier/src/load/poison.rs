@@ -49,6 +49,12 @@ const LARGE: usize = 10 << 20;
 /// Deeper than any stack.
 const DEEP: usize = 200_000;
 
+/// Is it beyond the defaults?
+pub fn is_large(message: &Message) -> bool {
+    let payload = message.payload.as_ref();
+    payload.is_some_and(|payload| payload.len() >= LARGE)
+}
+
 /// A message of the kind under the name of `asset`, for the instant `at` in milliseconds.
 pub fn message(poison: Poison, asset: &str, at: u64, chance: u64) -> Message {
     let good = format!("{{\"t\":{at},\"n\":0,\"a\":1,\"b\":1}}");

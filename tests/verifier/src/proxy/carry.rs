@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand_pcg::Lcg64Xsh32;
@@ -13,7 +12,8 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Direction, Faults, Shared, State, lock};
+use super::{Direction, Faults, Shared, State};
+use crate::lock::lock;
 
 /// Bytes read at once: small, so that a bandwidth limit is felt evenly.
 const CHUNK: usize = 16 << 10;
@@ -33,9 +33,9 @@ pub(super) async fn connection(client: TcpStream, id: u64, shared: Arc<Shared>) 
     };
     let (reset_tx, reset_rx) = oneshot::channel();
     lock(&shared.connections).insert(id, reset_tx);
-    add(&shared.counters.connections, 1);
+    lock(&shared.counts).connections += 1;
     if carry(client, broker, id, &shared, reset_rx).await {
-        add(&shared.counters.resets, 1);
+        lock(&shared.counts).resets += 1;
     }
     lock(&shared.connections).remove(&id);
 }
@@ -106,7 +106,7 @@ impl<'s> Lane<'s> {
             if faults.black_hole {
                 // The end of a stream vanishes too: the other side hears of it when the hole is gone.
                 torn = true;
-                add(&self.shared.counters.vanished_bytes, read as u64);
+                lock(&self.shared.counts).vanished_bytes += read as u64;
                 if read == 0 {
                     self.until_the_hole_is_gone().await;
                     return Err(io::ErrorKind::ConnectionReset.into());
@@ -123,7 +123,7 @@ impl<'s> Lane<'s> {
             last = last.max(Instant::now() + self.delay(faults));
             let limit = faults.bytes_per_second;
             if !faults.latency.is_zero() || limit.is_some() {
-                add(&self.shared.counters.delayed_chunks, 1);
+                lock(&self.shared.counts).delayed_chunks += 1;
             }
             if to.send((last, limit, bytes)).await.is_err() {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -163,11 +163,7 @@ async fn write(
         free = begin + Duration::from_secs_f64(takes);
         sleep_until(free).await;
         to.write_all(&bytes).await?;
-        add(&shared.counters.forwarded_bytes, bytes.len() as u64);
+        lock(&shared.counts).forwarded_bytes += bytes.len() as u64;
     }
     to.shutdown().await
-}
-
-fn add(counter: &AtomicU64, n: u64) {
-    counter.fetch_add(n, Ordering::Relaxed);
 }

@@ -18,8 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,6 +26,8 @@ use rand_pcg::Lcg64Xsh32;
 use rand_pcg::rand_core::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+
+use crate::lock::lock;
 
 /// Ports below Linux's ephemeral range: while the proxy refuses connections its port must not become the local
 /// port of somebody's outgoing connection.
@@ -81,15 +82,6 @@ pub struct Counts {
     pub delayed_chunks: u64,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    connections: AtomicU64,
-    resets: AtomicU64,
-    forwarded_bytes: AtomicU64,
-    vanished_bytes: AtomicU64,
-    delayed_chunks: AtomicU64,
-}
-
 #[derive(Debug)]
 struct Shared {
     seed: u64,
@@ -98,7 +90,7 @@ struct Shared {
     /// Open connections; a message resets one.
     connections: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
     random: Mutex<Lcg64Xsh32>,
-    counters: Counters,
+    counts: Mutex<Counts>,
 }
 
 /// The proxy; it ends when it is dropped.
@@ -133,7 +125,7 @@ impl Proxy {
             state: watch::Sender::new(State::default()),
             connections: Mutex::default(),
             random: Mutex::new(random),
-            counters: Counters::default(),
+            counts: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -209,15 +201,7 @@ impl Proxy {
     }
 
     pub fn counts(&self) -> Counts {
-        let counters = &self.shared.counters;
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts {
-            connections: get(&counters.connections),
-            resets: get(&counters.resets),
-            forwarded_bytes: get(&counters.forwarded_bytes),
-            vanished_bytes: get(&counters.vanished_bytes),
-            delayed_chunks: get(&counters.delayed_chunks),
-        }
+        *lock(&self.shared.counts)
     }
 }
 
@@ -266,8 +250,4 @@ async fn accept(first: std::net::TcpListener, shared: &Arc<Shared>) {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::{Direction, Faults, Proxy};
+use super::{Counts, Direction, Faults, Proxy};
 
 const SEED: u64 = 7;
 const LONG: Duration = Duration::from_secs(20);
@@ -36,6 +36,15 @@ fn connect(proxy: &Proxy) -> TcpStream {
     stream.set_read_timeout(Some(LONG)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
+}
+
+/// Waits until the proxy has counted something: its thread may be held up for any time.
+fn await_counts(proxy: &Proxy, are: impl Fn(Counts) -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !are(proxy.counts()) {
+        assert!(Instant::now() < deadline, "{:?}", proxy.counts());
+        std::thread::yield_now();
+    }
 }
 
 /// How long `bytes` take there and back, which must come back as they were.
@@ -130,15 +139,16 @@ fn in_a_black_hole_bytes_vanish_and_the_connection_is_reset_when_it_is_gone() {
         ..Faults::default()
     });
     stream.write_all(b"lost").unwrap();
+    await_counts(&proxy, |counts| counts.vanished_bytes == 4);
     stream
         .set_read_timeout(Some(Duration::from_millis(300)))
         .unwrap();
     let waited = stream.read(&mut [0; 8]).unwrap_err();
     assert_eq!(waited.kind(), ErrorKind::WouldBlock, "open, and silent");
-    assert_eq!(proxy.counts().vanished_bytes, 4);
     // So is a new connection.
     let mut other = connect(&proxy);
     other.write_all(b"lost too").unwrap();
+    await_counts(&proxy, |counts| counts.vanished_bytes == 12);
     other
         .set_read_timeout(Some(Duration::from_millis(300)))
         .unwrap();
@@ -187,6 +197,7 @@ fn a_reset_is_one_and_not_an_end_of_the_stream() {
         round_trip(stream, b"open");
     }
     assert!(proxy.reset_one());
+    await_counts(&proxy, |counts| counts.resets == 1);
     let told = |stream: &mut TcpStream| {
         stream
             .set_read_timeout(Some(Duration::from_millis(300)))
@@ -203,10 +214,6 @@ fn a_reset_is_one_and_not_an_end_of_the_stream() {
     assert_eq!(count(&mut streams), 1);
     assert_eq!(proxy.reset_all(), 2);
     // The one that was reset before has told it already, and is at its end.
-    let deadline = Instant::now() + LONG;
-    while proxy.counts().resets < 3 && Instant::now() < deadline {
-        std::thread::yield_now();
-    }
-    assert_eq!(proxy.counts().resets, 3);
+    await_counts(&proxy, |counts| counts.resets == 3);
     assert!(!proxy.reset_one(), "none is open");
 }

@@ -1,5 +1,7 @@
 //! The broker goes away, or the network between it and the service.
 
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -45,6 +47,26 @@ pub(super) fn unreachable(stage: &mut Stage, extent: Extent) -> Result<()> {
     stage.pause(extent.seconds(20, 300))?;
     let vanished = stage.proxy.counts().vanished_bytes;
     stage.fired(vanished > 0, "no byte vanished");
+    stage.proxy.heal();
+    let fault = stage.fault_ends()?;
+    stage.recover(&fault, RECOVERY)?;
+    refused(stage, extent.seconds(5, 60))
+}
+
+/// The host is there and nobody listens: connections are reset, new ones refused.
+fn refused(stage: &mut Stage, time: Duration) -> Result<()> {
+    let port = stage.proxy.port();
+    let is_refused = move |_: &Stage| {
+        let told = TcpStream::connect(("127.0.0.1", port));
+        told.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    stage.proxy.refuse(true);
+    stage.until(RECOVERY, "a refused connection", is_refused)?;
+    let reset = stage.proxy.reset_all();
+    stage.fired(reset > 0, "no connection was reset");
+    stage.pause(time)?;
+    let refused = is_refused(stage);
+    stage.fired(refused, "connections were not refused to the end");
     stage.proxy.heal();
     let fault = stage.fault_ends()?;
     stage.recover(&fault, RECOVERY)

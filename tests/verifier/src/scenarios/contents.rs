@@ -24,6 +24,9 @@ pub(super) fn swaps(stage: &mut Stage, extent: Extent) -> Result<()> {
     for round in 0..extent.pick(1, 20) {
         let place = round % 2;
         version += 1;
+        // A version that lies there when a process starts is no swap.
+        stage.all_take_part()?;
+        let (staying, log) = (1 - place, stage.fleet.log_end(1 - place));
         stage
             .pipeline
             .drop_in("each", version, "plain", f64::from(version))?;
@@ -37,6 +40,11 @@ pub(super) fn swaps(stage: &mut Stage, extent: Extent) -> Result<()> {
         stage.pause(Duration::from_millis(millis))?;
         stage.fleet.start(place)?;
         stage.recover(&fault, RECOVERY)?;
+        for model in ["each", "sum"] {
+            let serves = |stage: &Stage| stage.fleet.has_swapped(staying, log, (model, version));
+            let what = format!("version {version} of {model} in place");
+            stage.until(RECOVERY, &what, serves)?;
+        }
         version += 1;
         stage.pipeline.drop_in("each", version, "truncated", 1.0)?;
         version += 1;
@@ -45,10 +53,10 @@ pub(super) fn swaps(stage: &mut Stage, extent: Extent) -> Result<()> {
             .drop_in("each", version, "plain", f64::from(version))?;
         let millis = stage.random.between(0, 500);
         stage.pause(Duration::from_millis(millis))?;
-        stage.fleet.kill(1 - place)?;
+        stage.fleet.kill(staying)?;
         let fault = stage.fault_ends()?;
         stage.pause(Duration::from_millis(500))?;
-        stage.fleet.start(1 - place)?;
+        stage.fleet.start(staying)?;
         stage.recover(&fault, RECOVERY)?;
     }
     stage.pause(Duration::from_secs(1))

@@ -74,7 +74,7 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "unreachable",
-            "bytes to and from the broker vanish for 20 s (long: 300 s)",
+            "bytes to and from the broker vanish for 20 s (300 s), then connections are refused for 5 s (60 s)",
             shape,
             brokers::unreachable,
         ),

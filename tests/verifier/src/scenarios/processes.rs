@@ -9,6 +9,7 @@ use forewarn_pipeline::kafka::killpoint::{KillPoint, VARIABLE};
 use super::Extent;
 use crate::signals::Signal;
 use crate::stage::Stage;
+use crate::workers::GOING_BACK;
 
 const RECOVERY: Duration = Duration::from_secs(60);
 /// How long a worker may take to come to its point: it starts, is given partitions and rebuilds their state.
@@ -17,7 +18,8 @@ const TO_THE_POINT: Duration = Duration::from_secs(60);
 const TRANSACTIONS: u64 = 40;
 
 pub(super) fn kill_random(stage: &mut Stage, extent: Extent) -> Result<()> {
-    for _ in 0..extent.pick(5, 100) {
+    let (wanted, mut kills) = (extent.pick(5, 100), 0);
+    for _ in 0..wanted {
         let millis = stage.random.between(300, 2_500);
         stage.pause(Duration::from_millis(millis))?;
         let place = stage.random.between(0, stage.fleet.len() as u64) as usize;
@@ -25,6 +27,7 @@ pub(super) fn kill_random(stage: &mut Stage, extent: Extent) -> Result<()> {
             continue;
         }
         stage.fleet.kill(place)?;
+        kills += 1;
         let fault = stage.fault_ends()?;
         // Sooner or later than the session timeout: the same process comes back, or another one takes over.
         let millis = stage.random.between(0, 4_500);
@@ -32,6 +35,7 @@ pub(super) fn kill_random(stage: &mut Stage, extent: Extent) -> Result<()> {
         stage.fleet.start(place)?;
         stage.recover(&fault, RECOVERY)?;
     }
+    stage.fired(kills == wanted, &format!("{kills} of {wanted} kills"));
     Ok(())
 }
 
@@ -43,13 +47,16 @@ pub(super) fn kill_points(stage: &mut Stage, extent: Extent) -> Result<()> {
         for (point, name) in KillPoint::ALL {
             let passing = match point {
                 KillPoint::MidSwap => 1,
+                // Once a second for each partition.
+                KillPoint::MidSnapshot => stage.random.between(2, 8),
                 _ => stage.random.between(10, TRANSACTIONS),
             };
             let armed = format!("{name}:{passing}");
             stage.fleet.start_with(0, &[(VARIABLE, &armed)])?;
             if point == KillPoint::MidSwap {
-                // Once it is there: a version that lies there at the start is no swap.
-                stage.pause(Duration::from_secs(3))?;
+                // A version that lies there at the start is no swap.
+                let is_there = |stage: &Stage| stage.fleet.takes_part(0);
+                stage.until(TO_THE_POINT, "partitions of its own", is_there)?;
                 version += 1;
                 stage
                     .pipeline
@@ -81,6 +88,7 @@ pub(super) fn zombie(stage: &mut Stage, extent: Extent) -> Result<()> {
     stage.may_end = true;
     let partitions = stage.pipeline.settings.partitions;
     let session = stage.pipeline.settings.session_timeout;
+    stage.all_take_part()?;
     for round in 0..extent.pick(1, 10) {
         let (zombie, other) = (round % 2, 1 - round % 2);
         let millis = stage.random.between(500, 2_500);
@@ -89,23 +97,18 @@ pub(super) fn zombie(stage: &mut Stage, extent: Extent) -> Result<()> {
         let stopped = stage.fleet.signal(zombie, Signal::Stop);
         stage.fired(stopped, "SIGSTOP");
         stage.pause(2 * session)?;
-        let took_over = stage
-            .fleet
-            .has_said(other, other_log, "partitions assigned");
+        let took_over = stage.fleet.was_assigned(other, other_log);
         stage.fired(took_over, "nobody took the partitions over");
         stage.fleet.signal(zombie, Signal::Continue);
         let fault = stage.fault_ends()?;
         stage.recover(&fault, RECOVERY)?;
         let deadline = Instant::now() + RECOVERY;
-        let signs = [
-            "going back to the committed offsets",
-            "partitions given up",
-            "error",
-        ];
+        // It is no member of the group any more, its transaction is refused, or it is fenced and ends.
         let noticed = |stage: &Stage| {
-            signs
-                .iter()
-                .any(|sign| stage.fleet.has_said(zombie, own_log, sign))
+            let said = |text: &str| stage.fleet.has_said(zombie, own_log, text);
+            stage.fleet.gave_up(zombie, own_log)
+                || said(GOING_BACK)
+                || said("another process runs as instance")
         };
         while !noticed(stage) && Instant::now() < deadline {
             stage.pause(Duration::from_millis(100))?;
@@ -130,10 +133,7 @@ pub(super) fn churn(stage: &mut Stage, extent: Extent) -> Result<()> {
             0 | 2 => {
                 let place = running.remove(at);
                 if change % 4 == 0 {
-                    let status = stage.fleet.terminate(place)?;
-                    if !status.success() {
-                        stage.problem(format!("worker {place} ended with {status} after SIGTERM"));
-                    }
+                    stage.fleet.terminate(place)?;
                 } else {
                     stage.fleet.kill(place)?;
                 }

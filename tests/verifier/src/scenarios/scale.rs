@@ -8,6 +8,7 @@ use super::Extent;
 use crate::stage::Stage;
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// Silences are looked at for so long after the last one has joined.
 const JOINING: Duration = Duration::from_secs(10);
 
 pub(super) fn scale(stage: &mut Stage, extent: Extent) -> Result<()> {
@@ -19,14 +20,11 @@ pub(super) fn scale(stage: &mut Stage, extent: Extent) -> Result<()> {
     for place in 2..stage.fleet.len() {
         stage.fleet.start(place)?;
     }
+    stage.all_take_part()?;
     stage.pause(JOINING)?;
     let silences = stage.watch().silences(before, Instant::now());
     let longest = silences.values().max().copied().unwrap_or_default();
     let mean = silences.values().sum::<Duration>() / (silences.len() as u32).max(1);
-    for place in 2..stage.fleet.len() {
-        let joined = stage.fleet.has_said(place, 0, "partitions assigned");
-        stage.fired(joined, &format!("worker {place} was given no partition"));
-    }
     settle(stage)?;
     let four = throughput(stage, ticks)?;
     stage.note(format!(
@@ -41,7 +39,7 @@ pub(super) fn scale(stage: &mut Stage, extent: Extent) -> Result<()> {
 /// Waits until nothing is left to be done but what comes in.
 fn settle(stage: &mut Stage) -> Result<()> {
     let since = Instant::now();
-    let rate = stage.rate;
+    let rate = stage.mix.rate;
     let settled = |stage: &Stage| {
         let lag = stage.watch().lag();
         lag.is_some_and(|(at, lag)| at > since && lag < rate)
