@@ -24,6 +24,9 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
         bail!("--why and --by are for the history of a version: they go with --write");
     }
     let mut config = args.history.load()?;
+    if args.write {
+        write::is_allowed(&config.models)?;
+    }
     let from = args.from.map_or(i64::MIN, |from| from.0);
     let to = args.to.map_or(i64::MAX, |to| to.0);
     let history = History::new(args.history.input.as_deref(), &mut config)?;
@@ -49,15 +52,21 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
     if !args.write {
         return output.print(&outcome.json(), || outcome.text());
     }
-    // What was found is told also when it can't be written.
-    if let Err(refusal) = outcome.can_be_written() {
-        output.print(&outcome.json(), || outcome.text())?;
-        return Err(refusal);
+    let written = outcome
+        .can_be_written()
+        .and_then(|()| outcome.write(config.models, &args.note));
+    match written {
+        Ok(added) => {
+            let mut value = outcome.json();
+            value["written"] = added.json();
+            output.print(&value, || format!("{}{}", outcome.text(), added.text()))
+        }
+        // What was found is told also when it can't be written.
+        Err(error) => {
+            output.print(&outcome.json(), || outcome.text())?;
+            Err(error)
+        }
     }
-    let added = outcome.write(config.models, &args.note, output)?;
-    let mut value = outcome.json();
-    value["written"] = added.json();
-    output.print(&value, || format!("{}{}", outcome.text(), added.text()))
 }
 
 /// What was found, and for what.

@@ -269,6 +269,9 @@ fn a_written_version_flags_what_was_told_and_the_old_one_stays() {
         .parse()
         .unwrap();
     assert!(raised > threshold, "{raised}");
+    let card = fs::read_to_string(fleet.version(3).join("card.md")).unwrap();
+    assert_eq!(card.matches("## Calibrated").count(), 1, "{card}");
+    assert!(card.contains("3/asset/day borne"), "{card}");
 }
 
 #[test]
@@ -291,4 +294,32 @@ fn what_means_little_is_not_written() {
         &["--write"],
         "into `above` of [alarms.fault]",
     );
+}
+
+#[test]
+fn what_is_found_is_told_when_it_can_not_be_written() {
+    let fleet = Fleet::new();
+    fs::write(fleet.version(1).join("card.md"), b"\xff").unwrap();
+    let output = fleet.calibrate("10/asset/day", &["--write"]);
+    let (found, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{found}{error}");
+    assert!(found.contains(" version 1: threshold "), "{found}");
+    assert!(error.contains("card.md"), "{error}");
+    assert_eq!(fleet.versions(), ["1"]);
+}
+
+#[test]
+fn a_version_that_only_a_person_can_sign_is_refused_before_the_past_is_gone_through() {
+    let fleet = Fleet::new();
+    let config = fs::read_to_string(fleet.path("cars.toml")).unwrap();
+    let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    let signed = config.replace(
+        "[models]\n",
+        &format!("[models]\nrequire-signature = true\npublic-keys = [\"{key}\"]\n"),
+    );
+    assert_ne!(signed, config);
+    fs::write(fleet.path("cars.toml"), signed).unwrap();
+    fs::remove_file(fleet.path("readings.jsonl")).unwrap();
+    let words = "models.require-signature is set, and only a person can sign a contract";
+    fleet.refused("10/asset/day", &["--write"], words);
 }

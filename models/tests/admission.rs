@@ -195,6 +195,11 @@ fn versions_and_operators_are_those_that_are_known() {
         .bytes()
     };
     Dropped::new(&ir(99)).refused("unsupported-version", "IR version 99");
+    // A graph without nodes has no trees to need none for.
+    let ports = [onnx::port("x", 1, &[None, Some(2)])];
+    let empty = onnx::graph(&[], &[], &ports, &ports);
+    let bytes = Message::default().number(1, 8).bytes(7, empty.0).0;
+    Dropped::new(&bytes).refused("unsupported-version", "no opset of the standard operators");
     let custom = |domain: &str| node("Custom", &["x"], &["e"]).bytes(7, domain);
     let bytes = File::new(&[custom("acme.ops")]).bytes();
     Dropped::new(&bytes).refused("unknown-operators", "acme.ops.Custom");

@@ -53,6 +53,7 @@ fn what_spoke_against_has_a_negative_share() {
 #[test]
 fn a_row_of_a_recurrent_model_is_occluded_with_the_state_that_it_found() {
     let mut model = load("lstm-step", "reference = [0.5, -0.5, 0.0]\n");
+    let (row, mut found) = ([2.0, 1.0, -1.0], vec![0.0; model.state_len()]);
     let mut told = |row: &[f32], state: &mut Vec<f32>| {
         let mut verdicts = Verdicts::default();
         model.score_recurrent(row, state, &mut verdicts).unwrap();
@@ -61,8 +62,6 @@ fn a_row_of_a_recurrent_model_is_occluded_with_the_state_that_it_found() {
             other => panic!("{other:?}"),
         }
     };
-    let (row, mut found) = ([2.0, 1.0, -1.0], vec![0.0; 0]);
-    found.resize(load("lstm-step", "").state_len(), 0.0);
     for earlier in [[1.0, 0.0, 0.5], [-1.0, 2.0, 0.0]] {
         told(&earlier, &mut found);
     }

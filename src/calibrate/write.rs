@@ -12,19 +12,36 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use forewarn_pipeline::config::{Models, Watch};
 use forewarn_pipeline::prediction::EventTimestamp;
 
 use super::Outcome;
 use crate::guard;
-use crate::model::{Added, NoteArgs, Output, Place, Source, add_staged};
+use crate::model::{Added, NoteArgs, Place, Source, add_staged};
 use crate::terminal::thousands;
 
 const MANIFEST: &str = "model.toml";
 const CARD: &str = "card.md";
 /// The signature of the contract as it was.
 const SIGNATURE: &str = "model.toml.minisig";
+/// What is added to the card.
+const HEADING: &str = "\n## Calibrated\n";
+
+/// May a version be written at all? Known before the past is gone through.
+///
+/// # Errors
+/// When versions have to be signed: what to do instead.
+pub(super) fn is_allowed(models: &Models) -> Result<()> {
+    if models.require_signature {
+        bail!(
+            "no version can be written: models.require-signature is set, and only a person can sign a contract; find \
+             the threshold without --write, put it into a copy of the version's {MANIFEST}, sign that with `minisign \
+             -Sm {MANIFEST}` and give the folder to `forewarn model add`"
+        );
+    }
+    Ok(())
+}
 
 impl Outcome<'_> {
     /// Does the threshold mean enough to be a version of its own?
@@ -63,21 +80,14 @@ impl Outcome<'_> {
     /// Adds the version.
     ///
     /// # Errors
-    /// When a signature is wanted, the version is not admitted, or the repository can't be written.
-    pub(super) fn write(&self, models: Models, note: &NoteArgs, output: Output) -> Result<Added> {
+    /// When the version is not admitted, or the repository can't be written.
+    pub(super) fn write(&self, models: Models, note: &NoteArgs) -> Result<Added> {
         let threshold = self.found.threshold;
-        if models.require_signature {
-            bail!(
-                "no version is written: models.require-signature is set, and only a person can sign a contract; put \
-                 threshold = {threshold} into a copy of the version's {MANIFEST}, sign it with `minisign -Sm \
-                 {MANIFEST}` and give the folder to `forewarn model add`"
-            );
-        }
         let admission = guard::admission(&models)?;
         let place = Place::new(models);
         let version = place.repository.resolve(self.model, Some(self.version))?;
         let staged = place.repository.stage()?;
-        Source::version(version.folder()).copy(staged.path())?;
+        Source::Folder(version.folder()).copy(staged.path())?;
         rewrite(staged.path(), threshold)?;
         let origin = self.origin();
         amend_card(staged.path(), &origin)?;
@@ -86,9 +96,13 @@ impl Outcome<'_> {
             "" => origin,
             why => format!("{why}; {origin}"),
         };
-        let what = format!("{} with threshold {threshold}", self.model);
         add_staged((&place, &admission), self.model, staged, &note, |refusal| {
-            output.refuse(&what, &refusal)
+            anyhow!(
+                "{} with threshold {threshold} is refused ({}): {}",
+                self.model,
+                refusal.code(),
+                refusal.problems().join("; ")
+            )
         })
     }
 
@@ -115,7 +129,7 @@ impl Outcome<'_> {
     }
 }
 
-/// A card tells of the threshold that the model came with.
+/// A card tells of the threshold that the model came with; what an earlier calibration added is replaced.
 fn amend_card(folder: &Path, origin: &str) -> Result<()> {
     let card = folder.join(CARD);
     if !card.exists() {
@@ -123,9 +137,10 @@ fn amend_card(folder: &Path, origin: &str) -> Result<()> {
     }
     let place = || card.display().to_string();
     let text = fs::read_to_string(&card).with_context(place)?;
+    let said = text.split(HEADING).next().unwrap_or_default();
     let text = format!(
-        "{}\n\n## Calibrated\n\nIn this version: {origin}. What is said above is of the threshold before.\n",
-        text.trim_end()
+        "{}\n{HEADING}\nIn this version: {origin}. What is said above is of the threshold that the model came with.\n",
+        said.trim_end()
     );
     fs::write(&card, text).with_context(place)
 }

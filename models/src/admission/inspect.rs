@@ -60,10 +60,11 @@ fn versions(outline: &Outline) -> Result<(), Reason> {
             opset.clamp(OPSETS.start(), OPSETS.end())
         ))),
         // Trees are of another domain alone, as XGBoost's exporter writes them.
-        None if outline
-            .operators
-            .iter()
-            .all(|(domain, _)| !domain.is_empty()) =>
+        None if !outline.operators.is_empty()
+            && outline
+                .operators
+                .iter()
+                .all(|(domain, _)| !domain.is_empty()) =>
         {
             Ok(())
         }

@@ -12,7 +12,7 @@ use forewarn_models::Contract;
 use forewarn_models::admission::{Bundle, Outline, Port, sha256};
 use forewarn_models::contract::keys_from_toml;
 
-use super::question::{About, NOTHING, Question};
+use super::question::{About, NOTHING, Question, value_of};
 
 /// Beginning of the names of table `[external-data]`, as the contract flattens it.
 const EXTERNAL: &str = "external-data";
@@ -27,13 +27,6 @@ pub(super) struct Draft {
     decided: BTreeMap<String, String>,
     /// Keys that may be left out, and were.
     left: BTreeSet<String>,
-}
-
-/// A value as TOML writes it; what is no TOML is a text.
-pub(super) fn value_of(text: &str) -> toml::Value {
-    let parsed = format!("value = {text}").parse::<toml::Table>();
-    let value = parsed.ok().and_then(|mut table| table.remove("value"));
-    value.unwrap_or_else(|| toml::Value::String(text.trim().to_owned()))
 }
 
 impl Draft {
@@ -122,15 +115,15 @@ impl Draft {
         features
     }
 
-    /// Outputs that are no new state.
+    /// Outputs that may tell what the task is about: those that are no new state. Where every one is, as of a
+    /// bare LSTM, each may be both.
     pub fn outputs(&self) -> impl Iterator<Item = &Port> {
-        let keys = self.keys();
-        let states = keys
-            .into_iter()
-            .filter(|(key, _)| key.starts_with("state."));
+        let keys = self.keys().into_iter();
+        let states = keys.filter(|(key, _)| key.starts_with("state."));
         let states: Vec<String> = states.map(|(_, output)| output).collect();
         let outputs = self.outline.outputs.iter();
-        outputs.filter(move |output| !states.contains(&output.name))
+        let are_states = outputs.clone().all(|port| states.contains(&port.name));
+        outputs.filter(move |port| are_states || !states.contains(&port.name))
     }
 
     /// The output that a key names.
@@ -208,7 +201,12 @@ impl Draft {
     pub fn template(&self) -> String {
         let mut filled = self.clone();
         let mut missing = String::new();
+        let mut last = None;
         while let Some(question) = filled.question(false) {
+            // Nothing answers it, such as which output of a graph that has none.
+            if last.as_ref() == Some(&question) {
+                break;
+            }
             let from_graph = question.only().or(question.default.as_deref());
             let answer = from_graph.unwrap_or(&question.example);
             // An example has to do until a person knows better.
@@ -228,6 +226,7 @@ impl Draft {
                 about => writeln!(missing, "{} = {value}  # {what}", quoted(about.key())),
             };
             filled.take(&question.about, value);
+            last = Some(question);
         }
         let given = toml::to_string(&self.table).unwrap_or_default();
         if given.contains("\n[") || given.starts_with('[') {
@@ -319,14 +318,15 @@ pub(super) mod tests {
     #[test]
     fn a_template_is_toml_that_answers_every_question() {
         let (two, one) = ([None, Some(2)], [None, Some(1)]);
+        let state = [Some(1), None, Some(8)];
         let plain = draft(&two, &two);
         let step = graph(
-            vec![port("x", 1, &two), port("h", 1, &[Some(1), None, Some(8)])],
-            vec![
-                port("y", 1, &one),
-                port("h_new", 1, &[Some(1), None, Some(8)]),
-            ],
+            vec![port("x", 1, &two), port("h", 1, &state)],
+            vec![port("y", 1, &one), port("h_new", 1, &state)],
         );
+        let bare = bare_lstm();
+        let mut both = bare.clone();
+        both.merge("state = { h = \"h_out\", c = \"c_out\" }".parse().unwrap());
         let several = graph(
             vec![port("a", 1, &one), port("b", 1, &two)],
             vec![port("y", 1, &one)],
@@ -335,6 +335,8 @@ pub(super) mod tests {
             (plain, &TASKS[..]),
             (step, &["rul", "custom"]),
             (several, &TASKS),
+            (bare, &["rul", "custom"]),
+            (both, &["rul", "custom"]),
         ] {
             for task in tasks {
                 let mut draft = graph.clone();
@@ -343,6 +345,33 @@ pub(super) mod tests {
                 draft.merge(template.parse().unwrap());
                 assert_eq!(draft.question(false), None, "{template}");
             }
+        }
+    }
+
+    /// Both outputs may be new states.
+    fn bare_lstm() -> Draft {
+        let state = |name: &str| port(name, 1, &[Some(1), None, Some(8)]);
+        graph(
+            vec![port("x", 1, &[None, Some(2)]), state("h"), state("c")],
+            vec![state("h_out"), state("c_out")],
+        )
+    }
+
+    #[test]
+    fn the_graph_leaves_an_output_for_the_task() {
+        let mut draft = bare_lstm();
+        draft.merge(draft.template().parse().unwrap());
+        assert_eq!(draft.text("state.h").as_deref(), Some("h_out"));
+        assert!(!draft.has("state.c"));
+        assert_eq!(draft.text("output.rul").as_deref(), Some("c_out"));
+    }
+
+    #[test]
+    fn a_template_ends_where_nothing_answers_a_question() {
+        for task in TASKS {
+            let mut draft = graph(vec![port("x", 1, &[None, Some(2)])], Vec::new());
+            draft.merge(toml::Table::from_iter([("task".into(), task.into())]));
+            draft.template().parse::<toml::Table>().unwrap();
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::draft::value_of;
+use super::question::value_of;
 
 /// An MLmodel is a page of text.
 const MAX_BYTES: u64 = 1 << 20;

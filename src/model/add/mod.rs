@@ -49,12 +49,11 @@ pub(super) struct AddArgs {
     change: ChangeArgs,
 }
 
-/// A value as TOML writes it; what is no TOML is a text.
 fn key_value(text: &str) -> Result<(String, toml::Value)> {
     let (key, value) = text
         .split_once('=')
         .with_context(|| format!("{text}: write KEY=VALUE, such as threshold=3.5"))?;
-    Ok((key.trim().to_owned(), draft::value_of(value)))
+    Ok((key.trim().to_owned(), question::value_of(value)))
 }
 
 pub(super) fn run(args: &AddArgs) -> Result<()> {

@@ -221,10 +221,16 @@ fn number(answer: &str) -> Result<f64, String> {
     }
 }
 
+/// A value as TOML writes it; what is no TOML is a text.
+pub(super) fn value_of(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<toml::Table>();
+    let value = parsed.ok().and_then(|mut table| table.remove("value"));
+    value.unwrap_or_else(|| Value::String(text.trim().to_owned()))
+}
+
 /// Items of a list as TOML and JSON write it, or with commas, or with blanks between.
 fn list(answer: &str) -> Vec<String> {
-    let parsed = format!("list = {answer}").parse::<toml::Table>();
-    if let Ok(Some(Value::Array(items))) = parsed.map(|mut table| table.remove("list")) {
+    if let Value::Array(items) = value_of(answer) {
         return items.iter().map(text).collect();
     }
     let split: Vec<&str> = if answer.contains(',') {

@@ -140,7 +140,8 @@ impl Draft {
             return None;
         }
         let is_first = self.outline().inputs.first() == Some(input);
-        let likely = !is_first && self.new_states(input).next().is_some();
+        let fits = self.new_states(input).next().is_some();
+        let likely = !is_first && fits && self.leaves_an_output();
         let question =
             Question::decision(role_of(input), format!("What is the input {input} for?"));
         let choices = [
@@ -156,6 +157,13 @@ impl Draft {
         let (inputs, outputs) = (&self.outline().inputs, &self.outline().outputs);
         let one = |input: &Port| self.new_states(input).next().is_some();
         inputs.len() > 1 && outputs.len() > 1 && inputs.iter().any(one)
+    }
+
+    /// Is an output left for the task with one more state? Only a person knows of one that is both.
+    fn leaves_an_output(&self) -> bool {
+        let inputs = self.outline().inputs.iter();
+        let states = inputs.filter(|input| self.is_state(input)).count();
+        states + 1 < self.outline().outputs.len()
     }
 
     fn role(&self, input: &Port) -> Option<&str> {
@@ -193,13 +201,12 @@ impl Draft {
     /// Outputs that may be the new state of `input`, none of them another one's.
     fn new_states<'a>(&'a self, input: &'a Port) -> impl Iterator<Item = &'a Port> {
         let own = format!("state.{}", input.name);
+        let keys = self.keys().into_iter();
+        let others = keys.filter(|(key, _)| key.starts_with("state.") && *key != own);
+        let taken: Vec<String> = others.map(|(_, output)| output).collect();
         let outputs = self.outline().outputs.iter();
-        outputs.filter(move |output| {
-            let keys = self.keys();
-            let mut others = keys.iter().filter(|(key, _)| key.starts_with("state."));
-            let taken = others.any(|(key, value)| *value == output.name && *key != own);
-            ports::is_state(output, input) && !taken
-        })
+        outputs
+            .filter(move |output| ports::is_state(output, input) && !taken.contains(&output.name))
     }
 
     fn about_state(&self, input: &Port) -> Question {

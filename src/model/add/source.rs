@@ -20,7 +20,7 @@ const COMPANIONS: [&str; 5] = [
 
 pub(crate) enum Source {
     File(PathBuf),
-    /// `model.onnx` and what lies beside it.
+    /// `model.onnx`, its companions and its weights.
     Folder(PathBuf),
     MlFlow {
         folder: PathBuf,
@@ -83,11 +83,6 @@ impl Source {
             Source::Folder(folder) => folder.join("model.onnx"),
             Source::MlFlow { folder, model } => folder.join(model.graph()),
         }
-    }
-
-    /// A version in a repository, whatever else lies in its folder.
-    pub fn version(folder: PathBuf) -> Self {
-        Source::Folder(folder)
     }
 
     /// Copies the graph, its companions and, out of a folder, files that may hold its weights.

@@ -14,8 +14,8 @@ struct Form {
     /// The key that names its output.
     key: &'static str,
     what: &'static str,
-    /// Could this output be it?
-    fits: Box<dyn Fn(&Port) -> bool>,
+    /// Could this output be it, of a graph with this first input?
+    fits: fn(&Port, &Port) -> bool,
     /// Outputs that it needs.
     outputs: usize,
 }
@@ -33,10 +33,14 @@ impl Draft {
         likely: &str,
         open: &mut Vec<Question>,
     ) -> Option<&'f Form> {
+        let none = Port::default();
+        let input = self.outline().inputs.first().unwrap_or(&none);
         let given = forms.iter().find(|form| self.has(form.key));
         let chosen = self.decided(FORM);
-        let fitting =
-            |form: &&Form| self.outputs().filter(|port| (form.fits)(port)).count() >= form.outputs;
+        let fitting = |form: &&Form| {
+            let outputs = self.outputs().filter(|port| (form.fits)(port, input));
+            outputs.count() >= form.outputs
+        };
         let mut possible: Vec<&Form> = forms.iter().filter(fitting).collect();
         if possible.is_empty() {
             possible = forms.iter().collect();
@@ -62,7 +66,7 @@ impl Draft {
             );
             return None;
         };
-        open.push(self.output(form.key, form.what, |port| (form.fits)(port)));
+        open.push(self.output(form.key, form.what, |port| (form.fits)(port, input)));
         Some(form)
     }
 
@@ -85,15 +89,13 @@ impl Draft {
     }
 
     pub(super) fn about_anomaly(&self, open: &mut Vec<Question>) {
-        let input = self.outline().inputs.first().cloned().unwrap_or_default();
-        let other = input.clone();
         let forms = [
             Form {
                 name: "residual",
                 hint: "(x - reconstruction) / scale, which the graph computes itself",
                 key: "output.residual",
                 what: "the residual, (x - reconstruction) / scale",
-                fits: Box::new(move |port| ports::is_like(port, &input)),
+                fits: ports::is_like,
                 outputs: 1,
             },
             Form {
@@ -101,7 +103,7 @@ impl Draft {
                 hint: "the input as the model sees it, in physical units",
                 key: "output.reconstruction",
                 what: "the reconstruction of the input",
-                fits: Box::new(move |port| ports::is_like(port, &other)),
+                fits: ports::is_like,
                 outputs: 1,
             },
             Form {
@@ -109,7 +111,7 @@ impl Draft {
                 hint: "one number per row, which is compared as it is",
                 key: "output.score",
                 what: "the score",
-                fits: Box::new(ports::is_scalar),
+                fits: |port, _| ports::is_scalar(port),
                 outputs: 1,
             },
         ];
@@ -143,7 +145,7 @@ impl Draft {
                 hint: "one number: the life that is left",
                 key: "output.rul",
                 what: "the remaining useful life",
-                fits: Box::new(ports::is_scalar),
+                fits: |port, _| ports::is_scalar(port),
                 outputs: 1,
             },
             Form {
@@ -151,9 +153,9 @@ impl Draft {
                 hint: "a number per quantile, the median among them",
                 key: "output.quantiles",
                 what: "the quantiles",
-                fits: Box::new(|port| {
+                fits: |port, _| {
                     ports::is_vector(port) && ports::width(port).is_none_or(|width| width > 2)
-                }),
+                },
                 outputs: 1,
             },
             Form {
@@ -161,7 +163,7 @@ impl Draft {
                 hint: "a mean, and a variance or standard deviation",
                 key: "output.mean",
                 what: "the mean",
-                fits: Box::new(ports::is_scalar),
+                fits: |port, _| ports::is_scalar(port),
                 outputs: 2,
             },
         ];
@@ -263,7 +265,7 @@ impl Draft {
                 hint: "a probability per class",
                 key: "output.probabilities",
                 what: "the probabilities",
-                fits: Box::new(ports::is_probabilities),
+                fits: |port, _| ports::is_probabilities(port),
                 outputs: 1,
             },
             Form {
@@ -271,7 +273,7 @@ impl Draft {
                 hint: "the class alone",
                 key: "output.label",
                 what: "the class",
-                fits: Box::new(ports::is_label),
+                fits: |port, _| ports::is_label(port),
                 outputs: 1,
             },
         ];
