@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use support::{
     Feeder, OwnBroker, Pipeline, Record, brokers, create_topic, fixture_models, read_committed,
+    run_ok,
 };
 
 const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
@@ -442,7 +443,7 @@ fn alarms_and_challengers_have_topics_of_their_own_and_are_compared_row_by_row()
     let of = |event: &str| ("asset-1".to_owned(), event.to_owned(), "warning".to_owned());
     assert_eq!((told, raised), (vec![of("raised"), of("cleared")], 1));
 
-    let compared = support::run_ok(&[
+    let compared = run_ok(&[
         "model",
         "compare",
         "--config",

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::{
-    Feeder, Pipeline, Record, brokers, create_topic, equals_live, fixture_models, read_committed,
+    Feeder, Pipeline, Record, brokers, create_topic, equals_live, fixture_models, micros,
+    read_committed,
 };
 
 const WAIT: Duration = Duration::from_secs(90);
@@ -47,9 +48,8 @@ fn unscored(records: &[Record], asset: &str) -> Vec<i64> {
         assert_eq!(*code, "regime");
         let reason = json["unscored"]["reason"].as_str().unwrap();
         assert!(reason.contains("maintenance"), "{reason}");
-        let at = json["event_time"].as_str().unwrap();
-        let at = forewarn_pipeline::prediction::EventTimestamp::parse(at).unwrap();
-        seconds.push((at.0 / 1_000 - BEGIN) / 1_000);
+        let at = micros(json["event_time"].as_str().unwrap());
+        seconds.push((at / 1_000 - BEGIN) / 1_000);
     }
     seconds.sort_unstable();
     seconds

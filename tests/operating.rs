@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use support::{
-    Feeder, OwnBroker, Pipeline, Running, brokers, create_topic, fixture_models, forewarn,
+    Feeder, OwnBroker, Pipeline, Running, brokers, create_topic, fixture_models, log_lines,
     read_committed, unique,
 };
 
@@ -29,15 +29,10 @@ struct Served {
 impl Served {
     fn start(pipeline: &Pipeline, more: &[&str]) -> Self {
         let log = pipeline.config.with_file_name(unique("log"));
-        let mut command = forewarn(&["run", "--config", pipeline.config(), "--log-format", "json"]);
-        command.args(["--create-topics", "2"]).args(more);
-        command.stderr(std::fs::File::create(&log).unwrap());
-        // The address is told in a line of that level.
-        command.env("RUST_LOG", "info");
-        let running = Running::start(command);
+        let running = pipeline.start_logged(2, &log, more);
         let deadline = Instant::now() + WAIT;
         let address = loop {
-            let lines = lines(&log);
+            let lines = log_lines(&log);
             let mut told = lines
                 .iter()
                 .filter_map(|line| line["fields"]["address"].as_str());
@@ -76,8 +71,11 @@ impl Served {
 
     fn await_metric(&self, name: &str, value: f64) {
         let deadline = Instant::now() + WAIT;
-        while self.metric(name) != value {
+        loop {
             let now = self.metric(name);
+            if now == value {
+                return;
+            }
             assert!(Instant::now() < deadline, "{name} is {now}, not {value}");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -96,17 +94,6 @@ impl Served {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-/// All complete lines of a log; each must be JSON.
-fn lines(log: &PathBuf) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(log).unwrap();
-    let complete = text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'));
-    let json = complete.filter(|line| !line.starts_with("error: "));
-    json.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }
 
 /// Reading number `n` of an asset, of which `a` is given.
@@ -192,10 +179,9 @@ fn metrics_tell_exactly_what_was_done_and_a_stop_drains() {
     assert!(served.metric("forewarn_stage_seconds_count{stage=\"commit\"}") >= 1.0);
     assert!(served.metric("process_resident_memory_bytes") > 1e6);
 
-    let (log, begun) = (served.log.clone(), Instant::now());
+    let log = served.log.clone();
     assert!(served.running.terminate().success(), "exit code 0");
-    assert!(begun.elapsed() < Duration::from_secs(10));
-    let told = lines(&log);
+    let told = log_lines(&log);
     for line in &told {
         assert!(
             line["timestamp"].is_string() && line["level"].is_string(),
@@ -222,9 +208,7 @@ fn readiness_waits_for_state() {
     served.await_ready(200, "ready");
     assert!(served.running.terminate().success());
     let served = Served::start(&pipeline, &[]);
-    served.await_ready(503, "rebuilding state of partition");
-    let (_, reasons) = served.get("/readyz");
-    assert!(reasons.contains(" records to go)"), "{reasons}");
+    served.await_ready(503, " records to go)");
     served.await_ready(200, "ready");
     served.await_metric("forewarn_rebuild_records{partition=\"0\"}", 0.0);
     assert_eq!(served.metric("forewarn_predictions_total"), 0.0);
@@ -299,6 +283,7 @@ fn while_the_brokers_are_away_it_is_alive_and_not_ready() {
     broker.kill();
     served.await_ready(503, "brokers not reached since 20");
     let away = Instant::now();
+    // Longer than the 5 s after which an answer that does not come is a reason by itself (`health.rs`).
     while away.elapsed() < Duration::from_secs(8) {
         assert_eq!(served.get("/livez").0, 200);
         assert_eq!(served.get("/readyz").0, 503);

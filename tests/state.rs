@@ -8,16 +8,16 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use support::{
-    Feeder, Pipeline, Record, Running, brokers, create_topic, fixture_models, forewarn,
-    read_committed, run_ok, text,
+    Feeder, Pipeline, Record, Running, brokers, create_topic, fixture_models, log_lines,
+    read_committed, run_ok,
 };
 
 const WAIT: Duration = Duration::from_secs(90);
@@ -121,38 +121,51 @@ fn delete_log(brokers: &str, topic: &str) {
     }
 }
 
-/// Starts the service with its log lines in a file.
-fn start_with_log(pipeline: &Pipeline, log: &std::path::Path) -> Running {
-    let mut command = forewarn(&["run", "--config", pipeline.config(), "--create-topics", "4"]);
-    command
-        .env("RUST_LOG", "info")
-        .stderr(std::fs::File::create(log).unwrap());
-    Running::start(command)
-}
-
-#[test]
-fn sequences_go_on_when_the_log_that_they_were_made_of_is_gone() {
-    let Some(brokers) = brokers() else { return };
-    let pipeline = pipeline("state", &brokers);
+/// Two readings of each asset, scored by a service that goes on; nothing without a broker.
+fn begun(name: &str) -> Option<(String, Pipeline, Feeder, Running)> {
+    let brokers = brokers()?;
+    let pipeline = pipeline(name, &brokers);
     let feeder = Feeder::new(&brokers, &pipeline.topic);
     feed(&feeder, 0);
     feed(&feeder, 1);
     let service = pipeline.start(PARTITIONS);
     read_committed(&brokers, &pipeline.predictions, 2 * ASSETS, WAIT);
+    Some((brokers, pipeline, feeder, service))
+}
+
+/// Waits until `n` readings of each asset are scored, and stops the service.
+fn finish(service: Running, brokers: &str, pipeline: &Pipeline, n: usize) -> Vec<Record> {
+    let records = read_committed(brokers, &pipeline.predictions, n * ASSETS, WAIT);
+    assert!(service.terminate().success());
+    records
+}
+
+/// How often a log says so.
+fn told(log: &Path, words: &str) -> usize {
+    let says = |line: &Value| {
+        let message = line["fields"]["message"].as_str();
+        message.is_some_and(|message| message.contains(words))
+    };
+    log_lines(log).iter().filter(|line| says(line)).count()
+}
+
+#[test]
+fn sequences_go_on_when_the_log_that_they_were_made_of_is_gone() {
+    let Some((brokers, pipeline, feeder, service)) = begun("state") else {
+        return;
+    };
     wait_until_written(&pipeline, 2);
     service.kill();
     delete_log(&brokers, &pipeline.topic);
     feed(&feeder, 2);
     // Killed, and then stopped: either way all that follows knows what was before.
     let service = pipeline.start(PARTITIONS);
-    read_committed(&brokers, &pipeline.predictions, 3 * ASSETS, WAIT);
-    assert!(service.terminate().success());
+    finish(service, &brokers, &pipeline, 3);
     wait_until_written(&pipeline, 3);
     delete_log(&brokers, &pipeline.topic);
     feed(&feeder, 3);
     let service = pipeline.start(PARTITIONS);
-    let records = read_committed(&brokers, &pipeline.predictions, 4 * ASSETS, WAIT);
-    assert!(service.terminate().success());
+    let records = finish(service, &brokers, &pipeline, 4);
     judge(&records, 4);
 
     let args = [
@@ -173,57 +186,37 @@ fn sequences_go_on_when_the_log_that_they_were_made_of_is_gone() {
 
 #[test]
 fn state_of_no_use_is_told_and_rebuilt_from_the_log() {
-    let Some(brokers) = brokers() else { return };
-    let pipeline = pipeline("damaged", &brokers);
-    let feeder = Feeder::new(&brokers, &pipeline.topic);
-    feed(&feeder, 0);
-    feed(&feeder, 1);
-    let service = pipeline.start(PARTITIONS);
-    read_committed(&brokers, &pipeline.predictions, 2 * ASSETS, WAIT);
-    assert!(service.terminate().success());
+    let Some((brokers, pipeline, feeder, service)) = begun("damaged") else {
+        return;
+    };
+    finish(service, &brokers, &pipeline, 2);
 
     // One bit of the latest record of one asset.
     let topic = format!("{}-state", pipeline.name);
     let records = read_committed(&brokers, &topic, ASSETS + PARTITIONS, WAIT);
+    let key = Some(&b"asset-7"[..]);
     let mut records = records.iter().rev();
-    let written = records
-        .find(|record| record.key.as_deref() == Some(b"asset-7"))
-        .unwrap();
+    let written = records.find(|record| record.key.as_deref() == key).unwrap();
     let mut payload = written.payload.clone().unwrap();
-    let last = payload.len() - 1;
-    payload[last] ^= 1;
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &brokers)
-        .create()
-        .unwrap();
-    let record = BaseRecord::to(&topic)
-        .key("asset-7")
-        .payload(&payload)
-        .partition(written.partition);
-    producer.send(record).map_err(|(error, _)| error).unwrap();
-    producer.flush(WAIT).unwrap();
-    let told = inspect(&pipeline);
-    let reason = &told[written.partition as usize]["reason"];
-    assert!(reason.as_str().unwrap().contains("checksum"), "{told:#?}");
-
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("log");
-    feed(&feeder, 2);
-    let service = start_with_log(&pipeline, &log);
-    let records = read_committed(&brokers, &pipeline.predictions, 3 * ASSETS, WAIT);
-    assert!(service.terminate().success());
-    judge(&records, 3);
-    let lines = text(&std::fs::read(&log).unwrap());
-    let told = lines.lines().filter(|line| line.contains("of no use"));
-    assert_eq!(told.count(), 1, "{lines}");
-    let rebuilt = lines
-        .lines()
-        .filter(|line| line.contains("rebuilding state from the log"));
-    assert_eq!(
-        rebuilt.count(),
-        1,
-        "the other partitions had nothing to read again: {lines}"
+    *payload.last_mut().unwrap() ^= 1;
+    let writer = Feeder::new(&brokers, &topic);
+    writer.send(key, Some(&payload), Some(written.partition));
+    writer.flush();
+    let damaged = inspect(&pipeline);
+    let reason = &damaged[written.partition as usize]["reason"];
+    assert!(
+        reason.as_str().unwrap().contains("checksum"),
+        "{damaged:#?}"
     );
+
+    let log = pipeline.config.with_file_name("log");
+    feed(&feeder, 2);
+    let service = pipeline.start_logged(PARTITIONS, &log, &[]);
+    let records = finish(service, &brokers, &pipeline, 3);
+    judge(&records, 3);
+    assert_eq!(told(&log, "of no use"), 1);
+    // The other partitions had nothing to read again.
+    assert_eq!(told(&log, "rebuilding state from the log"), 1);
 
     // Another meaning of the same values: nothing that was written down is of use.
     let config = std::fs::read_to_string(&pipeline.config).unwrap();
@@ -233,19 +226,16 @@ fn state_of_no_use_is_told_and_rebuilt_from_the_log() {
     );
     assert_ne!(config, other);
     std::fs::write(&pipeline.config, other).unwrap();
-    let told = inspect(&pipeline);
-    for partition in &told {
+    for partition in inspect(&pipeline) {
         let reason = partition["reason"].as_str().unwrap();
-        assert!(reason.contains("another configuration"), "{told:#?}");
+        assert!(reason.contains("another configuration"), "{partition}");
     }
     feed(&feeder, 3);
-    let service = start_with_log(&pipeline, &log);
-    let records = read_committed(&brokers, &pipeline.predictions, 4 * ASSETS, WAIT);
-    assert!(service.terminate().success());
+    let service = pipeline.start_logged(PARTITIONS, &log, &[]);
+    let records = finish(service, &brokers, &pipeline, 4);
     judge(&records, 4);
-    assert!(
-        inspect(&pipeline)
-            .iter()
-            .all(|partition| partition["offset"].is_u64())
-    );
+    assert_eq!(told(&log, "of no use"), PARTITIONS);
+    let inspected = inspect(&pipeline);
+    let mut partitions = inspected.iter();
+    assert!(partitions.all(|partition| partition["offset"].is_u64()));
 }

@@ -9,8 +9,8 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,8 +19,11 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use serde_json::Value;
-use support::{Feeder, Pipeline, Running, brokers, create_topic, read_committed, root};
+use support::{
+    Feeder, Pipeline, Record, Running, brokers, create_topic, micros, read_committed, root,
+};
 
+const WAIT: Duration = Duration::from_secs(60);
 const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
 const PARTITIONS: usize = 2;
 const ASSETS: u64 = 50;
@@ -28,7 +31,7 @@ const ASSETS: u64 = 50;
 const UNBEARABLE: u64 = 97;
 
 /// Each of these tests puts a load on the broker: two at a time would measure each other.
-fn alone() -> std::sync::MutexGuard<'static, ()> {
+fn alone() -> MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE
         .lock()
@@ -40,6 +43,7 @@ struct Serving {
     brokers: String,
     pipeline: Pipeline,
     repository: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
 }
 
 /// Messages sent at a steady rate, until it is told to stop.
@@ -51,6 +55,7 @@ struct Load {
 impl Serving {
     fn new(name: &str, models: &str) -> Option<Self> {
         let brokers = brokers()?;
+        let alone = alone();
         let repository = tempfile::tempdir().unwrap();
         let toml = format!(
             "[signals]\na = {{}}\nb = {{}}\n[views.v]\nfeatures = [\"a\", \"b\"]\n\
@@ -63,7 +68,27 @@ impl Serving {
             brokers,
             pipeline,
             repository,
+            _alone: alone,
         })
+    }
+
+    /// Serves the first versions of `m` and `sum` under load, until the first predictions are there.
+    fn begin(name: &str, models: &str, per_second: u64) -> Option<(Self, Load, Running)> {
+        let serving = Serving::new(name, models)?;
+        serving.drop_in("m", 1, "plain", 1.0);
+        serving.drop_in("sum", 1, "running-sum", 1.0);
+        let load = serving.load(0, per_second);
+        let service = serving.start();
+        serving.wait_until_it_serves();
+        Some((serving, load, service))
+    }
+
+    fn start(&self) -> Running {
+        self.pipeline.start_logged(PARTITIONS, &self.log(), &[])
+    }
+
+    fn log(&self) -> PathBuf {
+        self.pipeline.config.with_file_name("log")
     }
 
     /// Drops a version in, as a whole: the fixture `of`, with `threshold`.
@@ -85,13 +110,53 @@ impl Serving {
         format!("{}-models", self.pipeline.name)
     }
 
+    /// Predictions from now on.
+    fn reader(&self) -> Latencies {
+        Latencies::open(&self.brokers, &self.pipeline.predictions)
+    }
+
     /// Waits for the first predictions.
     fn wait_until_it_serves(&self) {
-        let mut reader = Latencies::open(&self.brokers, &self.pipeline.predictions);
+        let mut reader = self.reader();
         let deadline = Instant::now() + Duration::from_secs(30);
         while reader.next().is_none() {
             assert!(Instant::now() < deadline, "nothing is scored");
         }
+    }
+
+    /// Waits until a version of `m` has been tried and is refused.
+    fn wait_until_refused(&self, version: u32) {
+        let refused = |line: &str| {
+            // ONNX Runtime writes lines of its own there.
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            let fields = &line["fields"];
+            let message = fields["message"].as_str().unwrap_or_default();
+            message.starts_with("a version is refused")
+                && fields["model"] == "m"
+                && fields["version"] == version
+        };
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let told = std::fs::read_to_string(self.log()).unwrap();
+            if told.lines().any(refused) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{version} is not refused: {told}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// All predictions, of which so many are awaited.
+    fn predictions(&self, expected: usize) -> Vec<Value> {
+        read(&self.brokers, &self.pipeline.predictions, expected, WAIT)
+    }
+
+    /// All events so far, of which so many are awaited.
+    fn events(&self, expected: usize, limit: Duration) -> Vec<Value> {
+        read(&self.brokers, &self.models_topic(), expected, limit)
     }
 
     /// Sends readings from number `first` on.
@@ -128,6 +193,11 @@ impl Load {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
     }
+}
+
+fn read(brokers: &str, topic: &str, expected: usize, limit: Duration) -> Vec<Value> {
+    let records = read_committed(brokers, topic, expected, limit);
+    records.iter().map(Record::json).collect()
 }
 
 /// Signal a of reading `n`.
@@ -192,16 +262,9 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
     let models = "reload = \"poll\"\nreload-every = \"50ms\"\ntrial-results = 100000000\n\
         [[models.serve]]\nname = \"m\"\nview = \"v\"\n\
         [[models.serve]]\nname = \"sum\"\nview = \"v\"\n";
-    let _alone = alone();
-    let Some(serving) = Serving::new("swaps", models) else {
+    let Some((serving, load, service)) = Serving::begin("swaps", models, 1_000) else {
         return;
     };
-    serving.drop_in("m", 1, "plain", 1.0);
-    serving.drop_in("sum", 1, "running-sum", 1.0);
-    let load = serving.load(0, 1_000);
-    let service = serving.pipeline.start(PARTITIONS);
-    serving.wait_until_it_serves();
-
     serving.drop_in("m", 2, "plain", 2.0);
     let mut said = wait_for(&serving, 2, "m", "swapped", 2);
     // Not finite for any reading: rolled back.
@@ -210,7 +273,7 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
     // No ONNX, another task, another width: refused, and nothing happens.
     for (version, of) in [(4, "truncated"), (5, "weighted"), (6, "wrong-width")] {
         serving.drop_in("m", version, of, 1.0);
-        std::thread::sleep(Duration::from_millis(300));
+        serving.wait_until_refused(version);
     }
     // Its state is that of the same network over all readings so far.
     serving.drop_in("sum", 2, "running-sum", 3.0);
@@ -220,37 +283,23 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
     said = wait_for(&serving, said + 1, "m", "rolled-back", 7);
     serving.drop_in("m", 8, "plain", 8.0);
     wait_for(&serving, said + 1, "m", "swapped", 8);
-    std::thread::sleep(Duration::from_millis(300));
+    serving.reader().read_until(8);
 
     let sent = load.stop() as usize;
-    let records = read_committed(
-        &serving.brokers,
-        &serving.pipeline.predictions,
-        2 * sent,
-        Duration::from_secs(60),
-    );
+    let predictions = serving.predictions(2 * sent);
     assert!(service.terminate().success());
-    assert_eq!(records.len(), 2 * sent);
+    assert_eq!(predictions.len(), 2 * sent);
 
     // A version that came while nothing ran serves from the next start on, and the events say from where.
     serving.drop_in("m", 9, "plain", 9.0);
     let load = serving.load(sent as u64, 1_000);
-    let service = serving.pipeline.start(PARTITIONS);
+    let service = serving.start();
     serving.wait_until_it_serves();
     let sent = load.stop() as usize;
-    let limit = Duration::from_secs(60);
-    let records = read_committed(
-        &serving.brokers,
-        &serving.pipeline.predictions,
-        2 * sent,
-        limit,
-    );
+    let predictions = serving.predictions(2 * sent);
     assert!(service.terminate().success());
-    let predictions: Vec<Value> = records.iter().map(support::Record::json).collect();
     assert_eq!(predictions.len(), 2 * sent);
-    let limit = Duration::from_secs(5);
-    let events = read_committed(&serving.brokers, &serving.models_topic(), 1, limit);
-    let events: Vec<Value> = events.iter().map(support::Record::json).collect();
+    let events = serving.events(1, Duration::from_secs(5));
     judge(&predictions, &events, "m");
     judge(&predictions, &events, "sum");
 
@@ -268,12 +317,10 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
 
 /// Waits until at least `expected` events are there, among them one about `version`.
 fn wait_for(serving: &Serving, expected: usize, model: &str, event: &str, version: u64) -> usize {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + WAIT;
     let key = if event == "swapped" { "to" } else { "from" };
     loop {
-        let topic = serving.models_topic();
-        let records = read_committed(&serving.brokers, &topic, expected, Duration::from_secs(10));
-        let events: Vec<Value> = records.iter().map(support::Record::json).collect();
+        let events = serving.events(expected, Duration::from_secs(10));
         let about =
             |json: &Value| json["model"] == model && json["event"] == event && json[key] == version;
         // Once nothing more is under way, each worker serves the same version again.
@@ -322,14 +369,9 @@ fn sums_go_on(predictions: &[Value]) {
 fn a_version_that_is_too_slow_is_taken_back_and_one_that_is_promoted_says_who_and_why() {
     let models = "reload = \"poll\"\nreload-every = \"50ms\"\nmax-row-time = \"1ns\"\n\
         [[models.serve]]\nname = \"m\"\nview = \"v\"\n";
-    let _alone = alone();
-    let Some(serving) = Serving::new("slow", models) else {
+    let Some((serving, load, service)) = Serving::begin("slow", models, 500) else {
         return;
     };
-    serving.drop_in("m", 1, "plain", 1.0);
-    let load = serving.load(0, 500);
-    let service = serving.pipeline.start(PARTITIONS);
-    serving.wait_until_it_serves();
     serving.drop_in("m", 2, "plain", 2.0);
     let said = wait_for(&serving, 2, "m", "rolled-back", 2);
     // Nobody tries it again by itself; somebody may.
@@ -348,9 +390,7 @@ fn a_version_that_is_too_slow_is_taken_back_and_one_that_is_promoted_says_who_an
     let said = wait_for(&serving, said + 2, "m", "rolled-back", 2);
     load.stop();
     assert!(service.terminate().success());
-    let topic = serving.models_topic();
-    let records = read_committed(&serving.brokers, &topic, said, Duration::from_secs(5));
-    let events: Vec<Value> = records.iter().map(support::Record::json).collect();
+    let events = serving.events(said, Duration::from_secs(5));
     let whys = |event: &str| -> HashSet<String> {
         let of = events.iter().filter(|json| json["event"] == event);
         of.map(|json| {
@@ -376,20 +416,14 @@ fn a_version_that_is_too_slow_is_taken_back_and_one_that_is_promoted_says_who_an
 fn an_explicit_reload_looks_when_it_is_told_to() {
     let models = "reload = \"explicit\"\nreload-every = \"10ms\"\n\
         [[models.serve]]\nname = \"m\"\nview = \"v\"\n";
-    let _alone = alone();
-    let Some(serving) = Serving::new("explicit", models) else {
+    let Some((serving, load, service)) = Serving::begin("explicit", models, 200) else {
         return;
     };
-    serving.drop_in("m", 1, "plain", 1.0);
-    let load = serving.load(0, 200);
-    let service = serving.pipeline.start(PARTITIONS);
-    serving.wait_until_it_serves();
     serving.drop_in("m", 2, "plain", 2.0);
     // Fifty times the interval of a poll.
     std::thread::sleep(Duration::from_millis(500));
-    let limit = Duration::from_secs(3);
-    let events = read_committed(&serving.brokers, &serving.models_topic(), 1, limit);
-    let is_swap = |record: &support::Record| record.json()["event"] == "swapped";
+    let events = serving.events(1, Duration::from_secs(3));
+    let is_swap = |event: &Value| event["event"] == "swapped";
     assert!(!events.iter().any(is_swap), "nobody asked for it");
     let id = service.id().to_string();
     let told = std::process::Command::new("kill")
@@ -401,21 +435,17 @@ fn an_explicit_reload_looks_when_it_is_told_to() {
     assert!(service.terminate().success());
 }
 
-/// By number of swaps: `FOREWARN_SWAPS=1000` is the long form.
+/// By number of swaps: `FOREWARN_SWAPS=1000` is the long form, and the one that looks at the memory.
 #[test]
-fn swaps_under_load_hold_up_no_score_and_leak_no_memory() {
-    let swaps: u32 = std::env::var("FOREWARN_SWAPS").map_or(40, |swaps| swaps.parse().unwrap());
+fn swaps_under_load_hold_up_no_score_for_long_and_a_thousand_leak_no_memory() {
+    let long = std::env::var("FOREWARN_SWAPS").ok();
+    let swaps: u32 = long.as_ref().map_or(40, |swaps| swaps.parse().unwrap());
     let models = "reload = \"poll\"\nreload-every = \"10ms\"\ntrial-results = 100\n\
         [[models.serve]]\nname = \"m\"\nview = \"v\"\n";
-    let _alone = alone();
-    let Some(serving) = Serving::new("many-swaps", models) else {
+    let Some((serving, load, service)) = Serving::begin("many-swaps", models, 1_000) else {
         return;
     };
-    serving.drop_in("m", 1, "plain", 1.0);
-    let load = serving.load(0, 1_000);
-    let service = serving.pipeline.start(PARTITIONS);
-    serving.wait_until_it_serves();
-    let mut reader = Latencies::open(&serving.brokers, &serving.pipeline.predictions);
+    let mut reader = serving.reader();
     reader.settle();
     let calm = reader.read_for(Duration::from_secs(3));
     let before = resident(&service);
@@ -443,11 +473,16 @@ fn swaps_under_load_hold_up_no_score_and_leak_no_memory() {
         quantile(&swapping, 0.5),
         quantile(&swapping, 0.99),
     );
+    // A swap takes a fraction of a second; a busy machine may be given the rest.
+    let oldest = quantile(&swapping, 1.0);
+    assert!(oldest < 10_000.0, "a score came after {oldest} ms");
     // A leak of one session of this small model would be 100 kB a swap and worker. What the client fetches
     // ahead while a busy machine holds the workers up may be 64 MiB, so it takes the long form to tell.
-    let growth = after.saturating_sub(halfway);
-    let swaps = u64::from(swaps / 2);
-    assert!(growth < 65_536 + swaps * 20, "{growth} kB in {swaps} swaps");
+    if long.is_some() {
+        let growth = after.saturating_sub(halfway);
+        let swaps = u64::from(swaps / 2);
+        assert!(growth < 65_536 + swaps * 20, "{growth} kB in {swaps} swaps");
+    }
 }
 
 /// A reader of committed predictions that notes how old they are.
@@ -479,10 +514,9 @@ impl Latencies {
         // The topic may not be there yet.
         let message = self.consumer.poll(Duration::from_millis(100))?.ok()?;
         let json: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-        let at = json["event_time"].as_str().unwrap();
-        let at = chrono::DateTime::parse_from_rfc3339(at).unwrap();
+        let at = micros(json["event_time"].as_str().unwrap());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let age = now.as_micros() as i64 - at.timestamp_micros();
+        let age = now.as_micros() as i64 - at;
         Some((age as f64 / 1_000.0, json["version"].as_u64().unwrap()))
     }
 

@@ -3,6 +3,10 @@
 //! A test that needs something which is not there says `skipped: ...` and passes; `make test` provides the
 //! broker and the Python interpreter, the data folder is beside the checkout or not at all.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -202,15 +206,37 @@ impl Pipeline {
 
     /// Starts the service.
     pub fn start(&self, partitions: usize) -> Running {
+        Running::start(self.command(partitions))
+    }
+
+    /// Starts the service with its log as JSON in a file: see [`log_lines`].
+    pub fn start_logged(&self, partitions: usize, log: &Path, more: &[&str]) -> Running {
+        let mut command = self.command(partitions);
+        command.args(["--log-format", "json"]).args(more);
+        command.env("RUST_LOG", "info");
+        command.stderr(std::fs::File::create(log).expect("a log file"));
+        Running::start(command)
+    }
+
+    fn command(&self, partitions: usize) -> Command {
         let partitions = partitions.to_string();
-        Running::start(forewarn(&[
+        forewarn(&[
             "run",
             "--config",
             self.config(),
             "--create-topics",
             &partitions,
-        ]))
+        ])
     }
+}
+
+/// All complete lines of a log so far; each must be JSON but for the error that the process ends with.
+pub fn log_lines(log: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(log).expect("a log file");
+    let lines = text.split_inclusive('\n');
+    let lines = lines.filter(|line| line.ends_with('\n') && !line.starts_with("error: "));
+    let json = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    lines.map(json).collect()
 }
 
 /// The view and models sections for fixture models `models` over the signals a and b.
@@ -436,43 +462,27 @@ pub fn equals_live(config: &Path, records: &[Record]) {
     run_ok(&[
         "score",
         "--config",
-        config.to_str().expect("well-formed"),
+        config.to_str().unwrap(),
         "--output",
         &output,
     ]);
-    let frame: DataFrame = ParquetReader::new(std::fs::File::open(&output).expect("well-formed"))
+    let frame: DataFrame = ParquetReader::new(std::fs::File::open(&output).unwrap())
         .finish()
-        .expect("well-formed");
+        .unwrap();
     let mut replayed: Vec<String> = Vec::new();
-    let column = |name: &str| frame.column(name).expect("well-formed").clone();
+    let column = |name: &str| frame.column(name).unwrap().clone();
     let (assets, models, times) = (column("asset"), column("model"), column("event_time"));
     let (scores, ruls, offsets) = (column("score"), column("rul"), column("row"));
     for row in 0..frame.height() {
         let number = |value: AnyValue<'_>| value.extract::<f64>().map_or(u64::MAX, f64::to_bits);
-        let at = times
-            .get(row)
-            .expect("well-formed")
-            .extract::<i64>()
-            .expect("well-formed");
+        let at = times.get(row).unwrap().extract::<i64>().unwrap();
         replayed.push(format!(
             "{} {} {at} {} {:x} {:x}",
-            assets
-                .get(row)
-                .expect("well-formed")
-                .get_str()
-                .expect("well-formed"),
-            models
-                .get(row)
-                .expect("well-formed")
-                .get_str()
-                .expect("well-formed"),
-            offsets
-                .get(row)
-                .expect("well-formed")
-                .extract::<i64>()
-                .expect("well-formed"),
-            number(scores.get(row).expect("well-formed")),
-            number(ruls.get(row).expect("well-formed"))
+            assets.get(row).unwrap().get_str().unwrap(),
+            models.get(row).unwrap().get_str().unwrap(),
+            offsets.get(row).unwrap().extract::<i64>().unwrap(),
+            number(scores.get(row).unwrap()),
+            number(ruls.get(row).unwrap())
         ));
     }
     let mut live: Vec<String> = records
@@ -482,9 +492,9 @@ pub fn equals_live(config: &Path, records: &[Record]) {
             let number = |value: &serde_json::Value| value.as_f64().map_or(u64::MAX, f64::to_bits);
             format!(
                 "{} {} {} {} {:x} {:x}",
-                json["asset"].as_str().expect("well-formed"),
-                json["model"].as_str().expect("well-formed"),
-                micros(json["event_time"].as_str().expect("well-formed")),
+                json["asset"].as_str().unwrap(),
+                json["model"].as_str().unwrap(),
+                micros(json["event_time"].as_str().unwrap()),
                 json["source"]["offset"],
                 number(&json["anomaly"]["score"]),
                 number(&json["rul"]["value"])
@@ -500,8 +510,9 @@ pub fn equals_live(config: &Path, records: &[Record]) {
     }
 }
 
-fn micros(time: &str) -> i64 {
+/// Microseconds since 1970 of a time as results tell it.
+pub fn micros(time: &str) -> i64 {
     forewarn_pipeline::prediction::EventTimestamp::parse(time)
-        .expect("well-formed")
+        .unwrap()
         .0
 }
