@@ -9,12 +9,15 @@ use forewarn_models::Loader;
 use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::reader::{From, PredictionReader};
 use forewarn_pipeline::kafka::replay::Replay;
+use forewarn_pipeline::service::ServiceError;
 use forewarn_pipeline::{Config, Engine, Plan, Service, Shutdown};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Err};
 
 const READINGS: i64 = 4_000;
+/// The watchdog, and its margin.
+const LONGEST: Duration = Duration::from_secs(65);
 
 fn config(brokers: &str) -> Config {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models");
@@ -49,9 +52,19 @@ fn feed(config: &Config) {
         .expect("acknowledged");
 }
 
-/// Runs the service over a topic that is filled already, its first requests meeting `faults`. Gives the
-/// offsets that have a prediction, and how often the worker went back.
-fn run(faults: &[(Api, &[Err])]) -> (BTreeSet<i64>, u64) {
+/// How a run over a topic that is filled already came out.
+struct Ran {
+    /// Offsets that have a prediction.
+    seen: BTreeSet<i64>,
+    /// How often the worker went back.
+    restarts: u64,
+    /// How the service ended.
+    ended: Result<(), ServiceError>,
+    took: Duration,
+}
+
+/// Runs the service, its first requests meeting `faults`, until everything is scored, or it ends by itself.
+fn run(faults: &[(Api, &[Err])]) -> Ran {
     let cluster = MockCluster::new(1).expect("a mock cluster");
     for topic in ["in", "out", "dead", "late", "faults-state"] {
         cluster.create_topic(topic, 1, 1).expect("a topic");
@@ -63,48 +76,212 @@ fn run(faults: &[(Api, &[Err])]) -> (BTreeSet<i64>, u64) {
     }
     let service = Service::new(config.clone(), Loader::trusted()).expect("the fixture model");
     let (metrics, shutdown) = (service.metrics(), Shutdown::default());
-    let reader = PredictionReader::open(&config.kafka, "out", From::Beginning).expect("a reader");
+    let begun = Instant::now();
     let mut seen = BTreeSet::new();
-    std::thread::scope(|scope| {
+    let ended = std::thread::scope(|scope| {
         let serving = scope.spawn(|| service.run(&shutdown, None));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while (seen.len() as i64) < READINGS && Instant::now() < deadline {
+        // Not before the faults have met the service: this one's requests would take them.
+        let deadline = begun + LONGEST;
+        while metrics.totals().readings == 0 && Instant::now() < deadline && !serving.is_finished()
+        {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Faults that the service did not meet this reader does.
+        let open = || PredictionReader::open(&config.kafka, "out", From::Beginning);
+        let reader = open()
+            .or_else(|_| open())
+            .or_else(|_| open())
+            .expect("a reader");
+        while (seen.len() as i64) < READINGS && Instant::now() < deadline && !serving.is_finished()
+        {
             let offset = |prediction: forewarn_pipeline::Prediction<'_>| prediction.source.offset;
-            seen.extend(
-                reader
-                    .poll(Duration::from_millis(100), offset)
-                    .expect("readable"),
-            );
+            let read = reader.poll(Duration::from_millis(100), offset);
+            seen.extend(read.unwrap_or_default());
         }
         shutdown.request();
-        serving
-            .join()
-            .expect("no panic")
-            .expect("the service ends well");
+        serving.join().expect("no panic").map(drop)
     });
-    (seen, metrics.totals().restarts)
+    Ran {
+        seen,
+        restarts: metrics.totals().restarts,
+        ended,
+        took: begun.elapsed(),
+    }
+}
+
+/// Runs it, and expects that everything is scored; gives how often the worker went back.
+fn run_to_the_end(faults: &[(Api, &[Err])]) -> u64 {
+    let ran = run(faults);
+    ran.ended.expect("the service ends well");
+    assert_eq!(ran.seen.len() as i64, READINGS);
+    ran.restarts
 }
 
 #[test]
 fn after_failed_commits_every_reading_is_still_scored() {
     let refused = [Err::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION; 3];
-    let (seen, restarts) = run(&[(Api::TxnOffsetCommit, &refused)]);
-    assert_eq!(seen.len() as i64, READINGS);
+    let restarts = run_to_the_end(&[(Api::TxnOffsetCommit, &refused)]);
     assert!(restarts > 0, "the fault has fired");
 }
 
 #[test]
 fn after_refused_outputs_every_reading_is_still_scored() {
     let refused = [Err::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 2];
-    let (seen, restarts) = run(&[(Api::Produce, &refused)]);
-    assert_eq!(seen.len() as i64, READINGS);
+    let restarts = run_to_the_end(&[(Api::Produce, &refused)]);
     assert!(restarts > 0, "the fault has fired");
 }
 
 #[test]
 fn without_faults_the_worker_never_goes_back() {
-    let (seen, restarts) = run(&[]);
-    assert_eq!((seen.len() as i64, restarts), (READINGS, 0));
+    assert_eq!(run_to_the_end(&[]), 0);
+}
+
+/// What brokers may answer to each request that the service makes, twice: everything is scored, or the service ends
+/// and says why, and nothing hangs.
+#[test]
+fn every_class_of_error_is_mended_or_ends_the_service() {
+    use rdkafka::types::RDKafkaRespErr::{
+        RD_KAFKA_RESP_ERR__TRANSPORT as Disconnected,
+        RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS as Concurrent,
+        RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS as Loading,
+        RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE as NotAvailable,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as GroupDenied,
+        RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION as IllegalGeneration,
+        RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as InvalidEpoch,
+        RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING as InvalidMapping,
+        RD_KAFKA_RESP_ERR_INVALID_TXN_STATE as InvalidState,
+        RD_KAFKA_RESP_ERR_NOT_COORDINATOR as NotCoordinator,
+        RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS as NotEnoughReplicas,
+        RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NotLeader,
+        RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER as OutOfOrder,
+        RD_KAFKA_RESP_ERR_PRODUCER_FENCED as Fenced,
+        RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS as Rebalancing,
+        RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as TimedOut,
+        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as TopicDenied,
+        RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED as IdDenied,
+        RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID as UnknownMember,
+    };
+    let table: [(Api, &[Err], &[Err]); 11] = [
+        // Request, what is mended, what ends the service.
+        (
+            Api::InitProducerId,
+            &[Disconnected, NotCoordinator, Loading, Concurrent, TimedOut],
+            &[IdDenied],
+        ),
+        (
+            Api::FindCoordinator,
+            &[Disconnected, NotAvailable, TimedOut],
+            &[],
+        ),
+        (
+            Api::AddPartitionsToTxn,
+            &[
+                Disconnected,
+                NotCoordinator,
+                Loading,
+                Concurrent,
+                InvalidMapping,
+                // The client keeps these codes to itself.
+                TopicDenied,
+                IdDenied,
+            ],
+            &[],
+        ),
+        (
+            Api::Produce,
+            &[
+                Disconnected,
+                NotLeader,
+                NotEnoughReplicas,
+                TimedOut,
+                OutOfOrder,
+            ],
+            &[TopicDenied],
+        ),
+        (
+            Api::AddOffsetsToTxn,
+            &[Disconnected, NotCoordinator, Loading, Concurrent],
+            &[GroupDenied, IdDenied],
+        ),
+        (
+            Api::TxnOffsetCommit,
+            &[
+                Disconnected,
+                NotCoordinator,
+                Loading,
+                TimedOut,
+                IllegalGeneration,
+                UnknownMember,
+            ],
+            &[GroupDenied],
+        ),
+        (
+            Api::EndTxn,
+            &[Disconnected, NotCoordinator, Loading],
+            // The client is done for after an invalid state, too.
+            &[Fenced, InvalidEpoch, InvalidState, IdDenied],
+        ),
+        (
+            Api::OffsetFetch,
+            &[Disconnected, NotCoordinator, Loading],
+            &[],
+        ),
+        (
+            Api::JoinGroup,
+            &[Disconnected, NotCoordinator, UnknownMember, Rebalancing],
+            &[],
+        ),
+        (
+            Api::Heartbeat,
+            &[
+                Disconnected,
+                NotCoordinator,
+                UnknownMember,
+                IllegalGeneration,
+                Rebalancing,
+            ],
+            &[],
+        ),
+        (Api::Fetch, &[Disconnected, NotLeader], &[]),
+    ];
+    let mut cases = Vec::new();
+    for (api, mended, ends) in table {
+        cases.extend(mended.iter().map(|error| (api, *error, true)));
+        cases.extend(ends.iter().map(|error| (api, *error, false)));
+    }
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let wrong = std::sync::Mutex::new(Vec::new());
+    let work = || {
+        while let Some((api, error, mended)) =
+            cases.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+        {
+            let Ran {
+                seen,
+                restarts,
+                ended,
+                took,
+            } = run(&[(*api, &[*error; 2])]);
+            let told = ended
+                .as_ref()
+                .map_or_else(|error| format!("{error:?}"), |()| "ended well".into());
+            let line = format!(
+                "{api:?} {error:?}: {} scored, {restarts} times back, {took:.1?}, {told}",
+                seen.len()
+            );
+            println!("{line}");
+            let all = seen.len() as i64 == READINGS && ended.is_ok();
+            if all != *mended || took > LONGEST {
+                wrong.lock().expect("no panic").push(line);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(work);
+        }
+    });
+    let wrong = wrong.into_inner().expect("no panic");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Each time that a partition grows, the client says again that it has come to its end.

@@ -75,22 +75,28 @@ impl SinkError {
 /// last committed state.
 pub fn kafka_disposition(error: &KafkaError) -> Disposition {
     use RDKafkaErrorCode as Code;
+    let denied = |code| {
+        [
+            Code::TopicAuthorizationFailed,
+            Code::GroupAuthorizationFailed,
+            Code::TransactionalIdAuthorizationFailed,
+            Code::Authentication,
+            Code::SaslAuthenticationFailed,
+        ]
+        .contains(&code)
+    };
     let fatal = match error {
         KafkaError::Transaction(error) => {
-            error.is_fatal() && !error.txn_requires_abort() || fenced(error.code())
+            let code = error.code();
+            error.is_fatal() && !error.txn_requires_abort() || fenced(code) || denied(code)
         }
         other => other.rdkafka_error_code().is_some_and(|code| {
-            let denied = [
-                Code::TopicAuthorizationFailed,
-                Code::GroupAuthorizationFailed,
-                Code::TransactionalIdAuthorizationFailed,
-                Code::Authentication,
-                Code::SaslAuthenticationFailed,
+            let unknown = [
                 Code::UnknownTopicOrPartition,
                 Code::UnknownTopic,
                 Code::Fatal,
             ];
-            denied.contains(&code) || fenced(code)
+            unknown.contains(&code) || fenced(code) || denied(code)
         }),
     };
     if fatal {

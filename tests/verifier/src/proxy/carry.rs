@@ -71,6 +71,7 @@ async fn carry(
 struct Lane<'s> {
     shared: &'s Shared,
     direction: Direction,
+    id: u64,
     state: watch::Receiver<State>,
     random: Lcg64Xsh32,
 }
@@ -83,6 +84,7 @@ impl<'s> Lane<'s> {
         Lane {
             shared,
             direction,
+            id,
             state: shared.state.subscribe(),
             random: Lcg64Xsh32::new(shared.seed, stream),
         }
@@ -132,7 +134,7 @@ impl<'s> Lane<'s> {
     }
 
     fn faults(&mut self) -> Faults {
-        self.state.borrow_and_update().of(self.direction)
+        self.state.borrow_and_update().of(self.direction, self.id)
     }
 
     async fn until_the_hole_is_gone(&mut self) {

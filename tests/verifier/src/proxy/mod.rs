@@ -59,11 +59,19 @@ struct State {
     to_broker: Faults,
     to_client: Faults,
     refuses: bool,
+    /// Connections with lower numbers are black holes.
+    lost_below: u64,
     ended: bool,
 }
 
 impl State {
-    fn of(&self, direction: Direction) -> Faults {
+    fn of(&self, direction: Direction, connection: u64) -> Faults {
+        if connection < self.lost_below {
+            return Faults {
+                black_hole: true,
+                ..Faults::default()
+            };
+        }
         match direction {
             Direction::ToBroker => self.to_broker,
             Direction::ToClient => self.to_client,
@@ -174,6 +182,17 @@ impl Proxy {
         self.shared
             .state
             .send_modify(|state| state.refuses = refuses);
+    }
+
+    /// Bytes of all connections that are open now vanish, as behind a firewall that has forgotten them; new ones
+    /// are carried. Gives their number.
+    pub fn lose_open(&self) -> usize {
+        let open = lock(&self.shared.connections);
+        let lost_below = open.keys().next_back().map_or(0, |id| id + 1);
+        self.shared
+            .state
+            .send_modify(|state| state.lost_below = lost_below);
+        open.len()
     }
 
     /// No faults any more.

@@ -162,6 +162,21 @@ fn in_a_black_hole_bytes_vanish_and_the_connection_is_reset_when_it_is_gone() {
 }
 
 #[test]
+fn what_is_open_is_lost_and_new_connections_are_carried() {
+    let proxy = proxied();
+    let mut open = connect(&proxy);
+    round_trip(&mut open, b"open");
+    assert_eq!(proxy.lose_open(), 1);
+    open.write_all(b"lost").unwrap();
+    await_counts(&proxy, |counts| counts.vanished_bytes == 4);
+    round_trip(&mut connect(&proxy), b"new");
+    proxy.heal();
+    open.write_all(b"torn").unwrap();
+    let torn = open.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(torn.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn connections_are_refused_while_open_ones_go_on() {
     let proxy = proxied();
     let mut open = connect(&proxy);

@@ -12,6 +12,8 @@ use crate::stage::Stage;
 
 /// Before the first fault, so that it meets a service under way.
 const WARM: Duration = Duration::from_secs(2);
+/// What a worker says then.
+const REPLACED: &str = "the old ones are replaced";
 /// A client waits up to a minute for an answer that never comes.
 const RECOVERY: Duration = Duration::from_secs(90);
 
@@ -70,6 +72,27 @@ fn refused(stage: &mut Stage, time: Duration) -> Result<()> {
     stage.proxy.heal();
     let fault = stage.fault_ends()?;
     stage.recover(&fault, RECOVERY)
+}
+
+/// Clients do not know that their connections are dead. Brokers answer new ones, so that the workers replace theirs.
+pub(super) fn half_open(stage: &mut Stage, extent: Extent) -> Result<()> {
+    for _ in 0..extent.pick(1, 5) {
+        stage.pause(WARM)?;
+        let places = 0..stage.fleet.len();
+        let logs: Vec<usize> = places.map(|place| stage.fleet.log_end(place)).collect();
+        let lost = stage.proxy.lose_open();
+        stage.fired(lost > 0, "no connection was lost");
+        let fault = stage.fault_ends()?;
+        stage.recover(&fault, RECOVERY)?;
+        let replaced = (0..)
+            .zip(logs)
+            .filter(|(place, from)| stage.fleet.has_said(*place, *from, REPLACED))
+            .count();
+        stage.fired(replaced > 0, "no worker replaced its clients");
+        stage.note(format!("{replaced} workers replaced their clients"));
+        stage.proxy.heal();
+    }
+    Ok(())
 }
 
 pub(super) fn flaky(stage: &mut Stage, extent: Extent) -> Result<()> {

@@ -79,6 +79,12 @@ pub fn all() -> Vec<Scenario> {
             brokers::unreachable,
         ),
         scenario(
+            "half-open",
+            "bytes of open connections vanish, new connections are fine",
+            shape,
+            brokers::half_open,
+        ),
+        scenario(
             "flaky",
             "50 ms +- 50 ms each way, little bandwidth, a reset every second",
             shape,
