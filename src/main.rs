@@ -18,6 +18,7 @@ mod state;
 mod terminal;
 mod watch;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,7 +27,7 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     set_environment();
-    terminal::end_quietly_on_broken_pipe();
+    terminal::end_without_standard_output();
     let cli = Cli::parse();
     terminal::init_logging(&cli.logging, &cli.command);
     let result = match cli.command {
@@ -46,7 +47,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // As the log: where it can't be written there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             run::exit_status(&error)
         }
     }

@@ -1,6 +1,6 @@
 //! What all commands share towards a person: logging, numbers, progress.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
@@ -21,7 +21,10 @@ pub(crate) fn init_logging(args: &LoggingArgs, command: &Command) {
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would print that to standard error too, and a print that fails there ends the thread: a full disk
+        // behind the log must not end the service.
+        .log_internal_errors(false);
     match args.log_format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => {
@@ -33,15 +36,20 @@ pub(crate) fn init_logging(args: &LoggingArgs, command: &Command) {
     }
 }
 
-/// `forewarn demo | head` ends when the reader does: that is no defect, so no backtrace.
-pub(crate) fn end_quietly_on_broken_pipe() {
+/// Where results can't be printed that is no defect, so no backtrace: `forewarn demo | head` ends when the reader
+/// does, and a full disk is an error as any other.
+pub(crate) fn end_without_standard_output() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let message = info.payload_as_str().unwrap_or_default();
-        if message.starts_with("failed printing to stdout: Broken pipe") {
+        let Some(reason) = message.strip_prefix("failed printing to stdout: ") else {
+            return default(info);
+        };
+        if reason.starts_with("Broken pipe") {
             std::process::exit(0);
         }
-        default(info);
+        let _ = writeln!(std::io::stderr(), "error: standard output: {reason}");
+        std::process::exit(1);
     }));
 }
 

@@ -64,6 +64,24 @@ fn the_shipped_configurations_have_no_problems() {
     }
 }
 
+/// As on a full disk: /dev/full takes nothing.
+#[test]
+fn results_that_cannot_be_printed_are_an_error_and_no_panic() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = forewarn(&["check", "--config", "deploy/cars.toml"]);
+    let output = command.stdout(full).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("error: standard output: No space left on device"),
+        "{told}"
+    );
+    assert!(!told.contains("panicked"), "{told}");
+}
+
 #[test]
 fn check_tells_all_problems_of_file_views_and_models_at_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@
 mod support;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{
     Feeder, OwnBroker, Pipeline, Record, brokers, create_topic, fixture_models, read_committed,
@@ -327,6 +327,58 @@ fn what_cannot_be_read_is_set_aside_as_it_came_and_costs_only_itself() {
             .all(|prediction| prediction["asset"] == "pump-3")
     );
     assert!(service.terminate().success());
+}
+
+/// Batches are as large as its pace allows: all of them at once would take longer than the group waits for a member,
+/// and than a stop may.
+#[test]
+fn a_slow_model_keeps_its_partitions_and_can_be_stopped() {
+    const READINGS: usize = 5_000;
+    let Some(brokers) = brokers() else { return };
+    let options =
+        "[kafka.options]\n\"session.timeout.ms\" = \"6000\"\n\"max.poll.interval.ms\" = \"6000\"\n";
+    let toml = format!("{}{options}", fixture_models(&["slow"]));
+    let pipeline = Pipeline::new("slow", &brokers, SOURCE, &toml);
+    for topic in [&pipeline.topic, &pipeline.predictions] {
+        create_topic(&brokers, topic, 1);
+    }
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    for n in 0..READINGS {
+        let payload = format!("{{\"t\":{n},\"a\":1,\"b\":2}}");
+        feeder.send(Some(b"p"), Some(payload.as_bytes()), None);
+    }
+    feeder.flush();
+    let dir = tempfile::tempdir().unwrap();
+    let logs = ["first", "second"].map(|name| dir.path().join(name));
+    let service = pipeline.start_logged(1, &logs[0], &[]);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut scored = 0;
+    while scored < 500 {
+        assert!(Instant::now() < deadline, "{scored} are scored");
+        let look = Duration::from_secs(1);
+        scored = read_committed(&brokers, &pipeline.predictions, READINGS, look).len();
+    }
+    assert!(scored < READINGS, "it is slow");
+    assert!(service.terminate().success());
+    let service = pipeline.start_logged(1, &logs[1], &[]);
+    let wait = Duration::from_secs(240);
+    let predictions = read_committed(&brokers, &pipeline.predictions, READINGS, wait);
+    assert!(service.terminate().success());
+    let sources: std::collections::BTreeSet<i64> = predictions
+        .iter()
+        .map(|record| record.json()["source"]["offset"].as_i64().unwrap())
+        .collect();
+    assert_eq!((predictions.len(), sources.len()), (READINGS, READINGS));
+    let text = logs
+        .map(|log| std::fs::read_to_string(log).unwrap())
+        .concat();
+    for sign in [
+        "partitions given up",
+        "going back",
+        "brokers are not reached",
+    ] {
+        assert!(!text.contains(sign), "{sign}: {text}");
+    }
 }
 
 #[test]

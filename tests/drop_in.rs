@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -490,4 +490,26 @@ fn on_a_terminal_the_contract_is_asked_for() {
     let shown = plant.json(&["show", "pump"]);
     assert_eq!(shown["contract"]["features"], "[\"a\",\"b\"]");
     assert_eq!(shown["contract"]["threshold"], "2.5");
+}
+
+/// As on a full disk: files may have no bytes, and the process is told so instead of being ended.
+#[test]
+fn without_room_for_the_copy_a_model_is_refused_and_nothing_is_left() {
+    let plant = Plant::new();
+    let file = plant.write("pump.onnx", plain());
+    let before = plant.everything();
+    let output = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_forewarn"))
+        .args(["model", "add", &file, "--repository"])
+        .arg(plant.path("models"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("File too large"), "{told}");
+    assert!(!told.contains("panicked"), "{told}");
+    assert_eq!(plant.everything(), before, "{told}");
+    plant.ok(&["add", &file]);
 }

@@ -8,7 +8,7 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use support::{
@@ -324,4 +324,20 @@ fn while_the_brokers_are_away_it_is_alive_and_not_ready() {
         told.contains("error: not drained within 9 s (worker 0 is in "),
         "{told}"
     );
+}
+
+/// As on a full disk: /dev/full takes nothing.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let Some(brokers) = brokers() else { return };
+    let pipeline = Pipeline::new("full", &brokers, SOURCE, &fixture_models(&["plain"]));
+    create_topic(&brokers, &pipeline.topic, 1);
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    let service = pipeline.start_logged(1, Path::new("/dev/full"), &[]);
+    for fed in [200, 400] {
+        feed(&feeder, fed - 200..fed);
+        let predictions = read_committed(&brokers, &pipeline.predictions, fed, WAIT);
+        assert_eq!(predictions.len(), fed);
+    }
+    assert!(service.terminate().success());
 }

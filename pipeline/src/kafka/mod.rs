@@ -11,7 +11,7 @@
 //! reads what other topics say about assets; `progress.rs` reads back where either was done, `snapshots.rs` state
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
 //! `replay.rs`. `renewal.rs` replaces clients that have wedged. `identity.rs` refuses to start beside a process of the same identity, `lag.rs` knows how far behind
-//! each partition is. `killpoint.rs` names where a test may let the process die.
+//! each partition is, `pace.rs` how large a batch may be. `killpoint.rs` names where a test may let the process die.
 //!
 //! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
 //!
@@ -27,6 +27,7 @@ mod idle;
 pub mod killpoint;
 mod lag;
 mod notices;
+mod pace;
 mod past;
 mod produce;
 mod progress;

@@ -332,6 +332,13 @@ pub struct Counts {
     pub refused: BTreeMap<&'static str, u64>,
 }
 
+impl Counts {
+    /// Was anything published for its rows?
+    pub fn has_results(&self) -> bool {
+        self.predictions + self.shadow > 0 || !self.unscored.is_empty()
+    }
+}
+
 impl Publisher for BatchPublisher<'_, '_> {
     type Error = SinkError;
 

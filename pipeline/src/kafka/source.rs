@@ -131,7 +131,6 @@ pub struct Source {
     start: Start,
     /// Read from the log's start, to rebuild state, instead of from the committed offset.
     stateful: bool,
-    max_messages: usize,
     max_wait: Duration,
     /// The brokers were not reached when last heard of.
     outage: Cell<bool>,
@@ -156,7 +155,6 @@ impl Source {
             topic: config.source.topic.clone(),
             start: config.source.start,
             stateful,
-            max_messages: config.source.max_batch_messages,
             max_wait: config.source.max_batch_wait,
             outage: Cell::new(false),
             ends: RefCell::default(),
@@ -168,19 +166,21 @@ impl Source {
         &self.consumer
     }
 
-    /// Waits at most `idle` for a message, then gathers more until the batch is full or has waited long
+    /// Waits at most `idle` for a message, then gathers up to `most` until the batch is full or has waited long
     /// enough. A rebalance ends the batch.
     pub fn poll<'a>(
         &'a self,
         idle: Duration,
+        most: usize,
         batch: &mut Vec<BorrowedMessage<'a>>,
     ) -> KafkaResult<()> {
-        pulse::call("poll", || self.gather(idle, batch))
+        pulse::call("poll", || self.gather(idle, most, batch))
     }
 
     fn gather<'a>(
         &'a self,
         idle: Duration,
+        most: usize,
         batch: &mut Vec<BorrowedMessage<'a>>,
     ) -> KafkaResult<()> {
         let Some(first) = self.take(idle)? else {
@@ -188,7 +188,7 @@ impl Source {
         };
         batch.push(first);
         let deadline = Instant::now() + self.max_wait;
-        while batch.len() < self.max_messages {
+        while batch.len() < most {
             // What is fetched already comes without a look at the clock, which costs more than the message.
             if let Some(message) = self.take(Duration::ZERO)? {
                 batch.push(message);

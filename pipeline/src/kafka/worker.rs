@@ -29,6 +29,7 @@ use super::idle::Quiet;
 use super::killpoint::KillPoint;
 use super::lag::Lag;
 use super::notices::NoticeReader;
+use super::pace::Pace;
 use super::reader::ReadError;
 use super::replay::borrow;
 use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
@@ -137,6 +138,7 @@ pub struct Worker {
     has_timers: bool,
     pub(super) quiet: Quiet,
     pub(super) lag: Lag,
+    pace: Pace,
     /// Where the plan has statuses that other topics tell.
     pub(super) notices: Option<NoticeReader>,
     pub(super) swapping: Swapping,
@@ -170,6 +172,7 @@ impl Worker {
             has_timers: plan.has_timers(&config),
             quiet: Quiet::new(config.event_time.idle_timeout.0),
             lag: Lag::default(),
+            pace: Pace::new(config.source.max_batch_messages),
             notices,
             engine: Engine::new(&config, plan),
             encoder: Encoder::new(&config.name, &config.source.topic),
@@ -288,12 +291,22 @@ impl Worker {
             has_timers,
             swapping,
             lag,
+            pace,
             config,
             ..
         } = self;
+        // Rebuilding state is quick, and says nothing of the pace.
+        let rebuilds = engine
+            .partitions()
+            .all(|state| state.next_offset < state.publish_from);
+        let most = if rebuilds {
+            config.source.max_batch_messages
+        } else {
+            pace.most()
+        };
         let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
         let begun = Instant::now();
-        source.poll(idle, &mut batch)?;
+        source.poll(idle, most, &mut batch)?;
         if batch.is_empty() {
             sink.poll();
             return Ok(());
@@ -319,6 +332,9 @@ impl Worker {
         metrics.stage(Stage::Poll, polled - begun);
         metrics.stage(Stage::DecodeAndScore, scored - polled);
         metrics.stage(Stage::EncodeAndSend, scored.elapsed());
+        if publisher.counts.has_results() {
+            pace.took(messages.len(), polled.elapsed());
+        }
         metrics.step(&step, &config.models.serve);
         let inputs = Inputs {
             messages: messages.len() as u64,
