@@ -4,7 +4,7 @@
 //!   scripts/kafka.sh with -- cargo bench --bench end_to_end
 //! ```
 //!
-//! Sizes: 1,000,000 readings of 10,000 simulated cars and 200,000 of 1,000 engines, 8 partitions, one worker,
+//! Sizes: 1,000,000 readings of 10,000 simulated cars and 209,536 of 1,600 engines, 8 partitions, one worker,
 //! exactly once with a commit every 25 ms; the broker is on the same machine and takes its share of it. CPU
 //! is that of this process, the broker's not counted.
 
@@ -13,9 +13,15 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use forewarn_models::Loader;
+use forewarn_pipeline::config::OrNever;
+use forewarn_pipeline::kafka::client::{self, Role};
+use forewarn_pipeline::kafka::topics;
 use forewarn_pipeline::{Config, Service, Shutdown};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 const PARTITIONS: usize = 8;
+/// Fleets of 100 engines.
+const FLEETS: u64 = 16;
 
 fn main() {
     let Ok(brokers) = std::env::var("FOREWARN_TEST_BROKERS") else {
@@ -42,24 +48,56 @@ fn main() {
         println!("engines skipped: no data folder (FOREWARN_DATA, or ../shared/data)");
         return;
     }
-    // FD001's 13,096 test readings, 16 times: the engines fly again and again.
     drain(
         &brokers,
         "engines, LSTM over 30x14 and autoencoder",
         "deploy/turbofan.toml",
-        16 * 13_096,
-        |topic| {
-            (0..16).for_each(|_| feed(&brokers, &["cmapss", "--data", &data, "--topic", topic]));
-        },
+        FLEETS * 13_096,
+        |topic| feed_fleets(&brokers, &data, topic),
     );
+}
+
+/// FD001's 100 test engines, many times over and side by side: to let one fleet fly after the other would make all
+/// but the first too late.
+fn feed_fleets(brokers: &str, data: &str, topic: &str) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("engines.jsonl");
+    let path = file.to_str().expect("UTF-8 path");
+    forewarn_feed(&["cmapss", "--data", data, "--output", path]);
+    let mut kafka = Config::load(Path::new("deploy/turbofan.toml"))
+        .expect("the shipped configuration")
+        .kafka;
+    brokers.clone_into(&mut kafka.brokers);
+    topics::require_one(&kafka, topic, Some(PARTITIONS)).expect("a topic");
+    let producer: BaseProducer = client::config(&kafka, Role::Producer)
+        .create()
+        .expect("a producer");
+    for line in std::fs::read_to_string(&file).expect("lines").lines() {
+        let json: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let asset = json["asset"].as_str().expect("an asset");
+        for fleet in 0..FLEETS {
+            let key = format!("{asset}-{fleet}");
+            let mut record = BaseRecord::to(topic).key(&key).payload(line);
+            while let Err((_, back)) = producer.send(record) {
+                record = back;
+                producer.poll(Duration::from_millis(10));
+            }
+        }
+    }
+    producer
+        .flush(Duration::from_secs(60))
+        .expect("acknowledged");
 }
 
 fn feed(brokers: &str, args: &[&str]) {
     let partitions = PARTITIONS.to_string();
+    forewarn_feed(&[args, &["--brokers", brokers, "--partitions", &partitions]].concat());
+}
+
+fn forewarn_feed(args: &[&str]) {
     let fed = Command::new(env!("CARGO_BIN_EXE_forewarn"))
         .arg("feed")
         .args(args)
-        .args(["--brokers", brokers, "--partitions", &partitions])
         .output()
         .expect("the binary starts");
     assert!(
@@ -69,15 +107,32 @@ fn feed(brokers: &str, args: &[&str]) {
     );
 }
 
+/// Fills a topic and drains it: with state written down as by default, never, and all the time.
 fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce(&str)) {
-    let mut config = Config::load(Path::new(file)).expect("the shipped configuration");
-    config.name = format!("bench-{}-{}", config.name, std::process::id());
-    config.kafka.brokers = brokers.to_owned();
-    config.source.topic = format!("{}-in", config.name);
-    config.sink.predictions = format!("{}-out", config.name);
-    config.sink.dead_letters = format!("{}-dead", config.name);
-    config.sink.alarms = format!("{}-alarms", config.name);
-    fill(&config.source.topic);
+    let shipped = Config::load(Path::new(file)).expect("the shipped configuration");
+    let topic = format!("bench-{}-{}-in", shipped.name, std::process::id());
+    fill(&topic);
+    let seconds = |seconds| OrNever(Some(Duration::from_secs(seconds)));
+    for (what, every) in [
+        (name, seconds(60)),
+        ("  state never written", OrNever(None)),
+        ("  state every second", seconds(1)),
+    ] {
+        let mut config = shipped.clone();
+        let told = every.0.map_or(0, |every| every.as_secs());
+        config.name = format!("bench-{}-{}-{told}", config.name, std::process::id());
+        config.kafka.brokers = brokers.to_owned();
+        config.source.topic.clone_from(&topic);
+        config.sink.predictions = format!("{}-out", config.name);
+        config.sink.dead_letters = format!("{}-dead", config.name);
+        config.sink.late = format!("{}-late", config.name);
+        config.sink.alarms = format!("{}-alarms", config.name);
+        config.delivery.snapshot_every = every;
+        run(what, config, readings);
+    }
+}
+
+fn run(name: &str, config: Config, readings: u64) {
     let service = Service::new(config, Loader::trusted()).expect("the shipped models");
     let (metrics, shutdown) = (service.metrics(), Shutdown::default());
     let stop = shutdown.clone();
@@ -97,6 +152,8 @@ fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce
         .expect("the service ends well");
     let (took, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     assert_eq!(ended.readings, readings);
+    // Each reading has a result from the model over single readings, if from no other.
+    assert!(ended.predictions >= readings, "{ended:?}");
     let per_million = cpu * 1e6 / readings as f64;
     println!(
         "{name:<44} {:>12.0} {per_million:>16.2}",
