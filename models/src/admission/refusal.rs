@@ -105,7 +105,7 @@ pub enum Reason {
         entry.display()
     )]
     StoreDamaged { entry: PathBuf, what: String },
-    #[error("the model store {} can't be used ({source}): make the folder writable or name another one in models.store", path.display())]
+    #[error("the model store {} can't be used ({source}): make the folder writable, make room, or name another one in models.store", path.display())]
     Store {
         path: PathBuf,
         source: std::io::Error,

@@ -137,6 +137,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }
     let mut source = fs::File::open(from).with_context(|| from.display().to_string())?;
     let mut target = fs::File::create(to).with_context(|| to.display().to_string())?;
-    std::io::copy(&mut source, &mut target).with_context(|| from.display().to_string())?;
+    let copied = std::io::copy(&mut source, &mut target);
+    copied.with_context(|| format!("{} can't be copied to {}", from.display(), to.display()))?;
     Ok(())
 }
