@@ -407,6 +407,7 @@ impl Stage {
                 "{acknowledged} messages were acknowledged, the input has {messages}"
             ));
         }
+        notes.append(&mut held.fleet.hung);
         let ends = held.fleet.ends.drain(..);
         if self.may_end {
             notes.extend(ends);

@@ -12,6 +12,8 @@ use crate::broker::root;
 use crate::pipeline::Pipeline;
 use crate::signals::{self, Signal};
 
+/// Status of a process that its watchdog has ended.
+const WATCHDOG: i32 = 4;
 /// How long a worker may take to drain.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -52,6 +54,9 @@ pub struct Fleet {
     lives: Lives,
     /// How processes ended by themselves, with their last words.
     pub ends: Vec<String>,
+    /// How the watchdog ended them: a call of the Kafka client did not return, and they were started again, as it is
+    /// meant to be.
+    pub hung: Vec<String>,
 }
 
 impl Fleet {
@@ -81,6 +86,7 @@ impl Fleet {
             workers: (0..places).map(place).collect::<Result<_>>()?,
             lives: Lives::default(),
             ends: Vec::new(),
+            hung: Vec::new(),
         })
     }
 
@@ -224,9 +230,11 @@ impl Fleet {
         let status = self.wait(place, DRAIN)?;
         self.lives.ended += 1;
         let words = self.last_words(place);
-        self.ends.push(format!(
-            "worker {place} ended by itself ({status}): {words}"
-        ));
+        let told = format!("worker {place} ended by itself ({status}): {words}");
+        match status.code() {
+            Some(WATCHDOG) => self.hung.push(told),
+            _ => self.ends.push(told),
+        }
         Ok(())
     }
 
@@ -381,6 +389,7 @@ mod tests {
             workers: vec![worker],
             lives: Lives::default(),
             ends: Vec::new(),
+            hung: Vec::new(),
         };
         (fleet, dir)
     }
