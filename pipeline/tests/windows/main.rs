@@ -147,14 +147,10 @@ fn bits(value: f64) -> u64 {
     }
 }
 
-/// Runs a log through the engine in batches of the sizes of `cuts`, each beginning `repeat` records back, then
-/// ends all time.
-fn run(config: &Config, log: &[Reading], cuts: &[usize], repeat: usize, publish_from: i64) -> Told {
-    let mut engine = engine(config);
-    engine.assign(0, 0, publish_from, Vec::new());
-    let payloads = payloads(log);
-    let messages: Vec<Message<'_>> = (0..)
-        .zip(&payloads)
+/// The messages of one partition.
+fn messages(payloads: &[(String, String)]) -> Vec<Message<'_>> {
+    (0..)
+        .zip(payloads)
         .map(|(offset, (key, payload))| Message {
             partition: 0,
             offset,
@@ -162,7 +158,16 @@ fn run(config: &Config, log: &[Reading], cuts: &[usize], repeat: usize, publish_
             key: Some(key.as_bytes()),
             payload: Some(payload.as_bytes()),
         })
-        .collect();
+        .collect()
+}
+
+/// Runs a log through the engine in batches of the sizes of `cuts`, each beginning `repeat` records back, then
+/// ends all time.
+fn run(config: &Config, log: &[Reading], cuts: &[usize], repeat: usize, publish_from: i64) -> Told {
+    let mut engine = engine(config);
+    engine.assign(0, 0, publish_from, Vec::new());
+    let payloads = payloads(log);
+    let messages = messages(&payloads);
     let (mut told, mut at) = (Told::default(), 0);
     for size in cuts.iter().cycle() {
         if at == messages.len() {
@@ -282,16 +287,7 @@ proptest! {
     ) {
         let config = config(spec, FEATURES, "");
         let payloads = payloads(&log);
-        let messages: Vec<Message<'_>> = (0..)
-            .zip(&payloads)
-            .map(|(offset, (key, payload))| Message {
-                partition: 0,
-                offset,
-                timestamp: None,
-                key: Some(key.as_bytes()),
-                payload: Some(payload.as_bytes()),
-            })
-            .collect();
+        let messages = messages(&payloads);
         // Live: the clock moves the watermark between two records.
         let mut live = engine(&config);
         live.assign(0, 0, 0, Vec::new());
