@@ -11,7 +11,7 @@
 //! The **fingerprint** stands for everything of the configuration and of the models that gives state its
 //! meaning: state of another fingerprint is not read.
 //!
-//! Not here: Kafka (`kafka/snapshots.rs`), and when state is written (`kafka/worker.rs`).
+//! Not here: Kafka (`kafka/snapshots.rs`), and when state is written (`kafka/writing.rs`).
 
 use std::collections::BTreeMap;
 

@@ -10,8 +10,9 @@
 //! `idle.rs` finds partitions that have gone quiet, whose windows are closed by the wall clock; `notices.rs`
 //! reads what other topics say about assets; `progress.rs` reads back where either was done, `snapshots.rs` state
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
-//! `replay.rs`. `renewal.rs` replaces clients that have wedged. `identity.rs` refuses to start beside a process of the same identity, `lag.rs` knows how far behind
-//! each partition is, `pace.rs` how large a batch may be. `killpoint.rs` names where a test may let the process die.
+//! `replay.rs`. `renewal.rs` replaces clients that have wedged. `identity.rs` refuses to start beside a process of
+//! the same identity, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be.
+//! `writing.rs` says when state is written down. `killpoint.rs` names where a test may let the process die.
 //!
 //! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
 //!
@@ -42,6 +43,7 @@ mod swapping;
 mod takeover;
 pub mod topics;
 mod worker;
+mod writing;
 
 use std::time::Duration;
 

@@ -5,6 +5,9 @@
 //! come back (its issue 5301); a firewall may have forgotten connections that both ends think are open. So when calls
 //! have run out of time, a client that knows nothing of all that is asked: if brokers answer it, the worker's are
 //! replaced. If not, they are away, and are waited for.
+//!
+//! Should another process have taken the identity over while this one was cut off, the new producer fences that one,
+//! which ends and says so (status 3): one of the two goes on, and nothing is doubled.
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

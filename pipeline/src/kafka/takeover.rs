@@ -17,7 +17,7 @@ use rdkafka::error::KafkaResult;
 use super::snapshots::{self, Snapshot};
 use super::source::Resume;
 use super::worker::{Worker, WorkerError};
-use super::{progress, worker::Written};
+use super::{progress, writing::Written};
 use crate::marks::Mark;
 
 /// Where a partition is gone on with, and what is known of it.

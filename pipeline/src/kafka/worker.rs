@@ -13,8 +13,8 @@
 //! Invariant: the state is rebuilt from the log, never kept across an abort. After an error the records
 //! since the last commit are read again as if for the first time.
 //!
-//! Not here: how it comes to that state (`takeover.rs`), swaps (`swapping.rs`), and clients that have wedged
-//! (`renewal.rs`).
+//! Not here: how it comes to that state (`takeover.rs`), when it is written down (`writing.rs`), swaps
+//! (`swapping.rs`), and clients that have wedged (`renewal.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -26,16 +26,15 @@ use rdkafka::message::BorrowedMessage;
 
 use super::client;
 use super::idle::Quiet;
-use super::killpoint::KillPoint;
 use super::lag::Lag;
 use super::notices::NoticeReader;
 use super::pace::Pace;
 use super::reader::ReadError;
 use super::replay::borrow;
 use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
-use super::snapshots::SHARED;
 use super::source::{Rebalance, Source};
 use super::swapping::{Links, Swapping};
+use super::writing::{State, Written};
 use crate::clocks::micros;
 use crate::config::Config;
 use crate::engine::{Disposition, Engine, EngineError};
@@ -45,7 +44,6 @@ use crate::metrics::{Inputs, Metrics, Stage};
 use crate::plan::Plan;
 use crate::publish::Encoder;
 use crate::pulse;
-use crate::saved::{self, Change};
 use crate::service::Shutdown;
 use crate::swap::TrialRules;
 
@@ -102,23 +100,6 @@ impl WorkerError {
             _ => self,
         }
     }
-}
-
-/// Where the state of a partition was written down.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Written {
-    /// `None`: never.
-    pub at: Option<Instant>,
-    /// It is that before this record.
-    pub offset: i64,
-}
-
-/// Of which partitions state is written down.
-#[derive(Debug, Clone, Copy)]
-enum State<'a> {
-    Due,
-    Of(&'a [i32]),
-    All,
 }
 
 /// One worker of a pipeline.
@@ -234,7 +215,10 @@ impl Worker {
                     let health = &self.metrics.health;
                     health.going_back(worker, &error.to_string());
                     must_go_back = true;
-                    if let Err(error) = self.renew_clients_after(&error) {
+                    // One that is told to stop needs no new clients, and has no time for them.
+                    if !shutdown.is_requested()
+                        && let Err(error) = self.renew_clients_after(&error)
+                    {
                         tracing::warn!(worker, %error, "the clients can't be replaced yet");
                     }
                     shutdown.wait(pause);
@@ -487,80 +471,6 @@ impl Worker {
         let took = begun.elapsed();
         tracing::debug!(worker = self.number, ?took, "committed");
         self.metrics.stage(Stage::Commit, took);
-        Ok(())
-    }
-
-    /// The partitions whose state is to be written down now: those that have come further than what is written.
-    fn to_write(&self, which: State<'_>) -> Vec<i32> {
-        let Some(every) = self.config.delivery.snapshot_every.0 else {
-            return Vec::new();
-        };
-        if !self.engine.plan().has_state() {
-            return Vec::new();
-        }
-        let ahead = self.engine.partitions().filter_map(|state| {
-            let written = self.written.get(&state.partition)?;
-            let is_ahead = state.next_offset > written.offset;
-            // While it is rebuilt it is behind what is committed.
-            let is_live = state.next_offset >= state.publish_from;
-            (is_ahead && is_live).then_some((written.at, state.partition))
-        });
-        match which {
-            State::All => ahead.map(|(_, partition)| partition).collect(),
-            State::Of(given_up) => ahead
-                .map(|(_, partition)| partition)
-                .filter(|partition| given_up.contains(partition))
-                .collect(),
-            // One at a time, so that no commit takes long: the one that was written longest ago.
-            State::Due => {
-                let is_due = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() >= every);
-                let longest_ago = ahead.filter(|(at, _)| is_due(at)).min();
-                longest_ago
-                    .map(|(_, partition)| partition)
-                    .into_iter()
-                    .collect()
-            }
-        }
-    }
-
-    /// Writes the state of a partition down, in the transaction at hand.
-    fn write_state(&mut self, partition: i32) -> Result<(), WorkerError> {
-        let begun = Instant::now();
-        let fingerprint = self.engine.plan().fingerprint(&self.config);
-        let Worker { engine, sink, .. } = self;
-        let (mut sent, mut assets, mut bytes) = (Ok(()), 0_u64, 0_u64);
-        let shared = engine.save(partition, |change| {
-            if sent.is_err() {
-                return;
-            }
-            sent = match change {
-                Change::Changed(name, asset) => {
-                    let record = saved::encode(fingerprint, asset);
-                    assets += 1;
-                    bytes += record.len() as u64;
-                    sink.write_state(partition, name.as_bytes(), Some(&record))
-                }
-                Change::Evicted(name) => sink.write_state(partition, name.as_bytes(), None),
-            };
-        });
-        sent?;
-        KillPoint::MidSnapshot.pass();
-        let record = saved::encode(fingerprint, &shared);
-        sink.write_state(partition, SHARED, Some(&record))?;
-        let written = Written {
-            at: Some(Instant::now()),
-            offset: shared.offset,
-        };
-        self.written.insert(partition, written);
-        let (took, offset) = (begun.elapsed(), shared.offset);
-        tracing::debug!(
-            partition,
-            offset,
-            assets,
-            bytes,
-            ?took,
-            "state is written down"
-        );
         Ok(())
     }
 
