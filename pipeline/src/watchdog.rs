@@ -190,6 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn a_call_of_a_process_that_was_stopped_counts_from_when_it_goes_on() {
+        let (blocked, held) = worker(0, |block| {
+            pulse::call("poll", block);
+            Ok(())
+        });
+        while blocked.pulse.doing().call.is_none() {
+            std::thread::yield_now();
+        }
+        let since = blocked.pulse.doing().since;
+        let (limit, later) = (SOON.call, since + 3 * SOON.call);
+        assert!(stuck(&blocked, limit, later - limit / 2, later).is_none());
+        assert!(stuck(&blocked, limit, since, later).is_some());
+        drop(held);
+        let ended = blocked.thread.join().expect("no panic");
+        assert!(ended.is_ok());
+    }
+
+    #[test]
     fn calls_that_return_and_work_outside_of_them_may_last() {
         let (busy, done) = worker(0, |block| {
             for _ in 0..10 {

@@ -134,7 +134,7 @@ pub fn redrive(
         for item in part {
             // Retention may have been faster.
             if let Some(message) = messages.remove(&item.position) {
-                run.take(item.position, &message)?;
+                run.take(item.position, message)?;
             }
         }
         rest = behind;
@@ -272,8 +272,8 @@ struct Batch {
 }
 
 impl<F: FnMut(u64)> Run<'_, F> {
-    fn take(&mut self, position: Position, message: &Message) -> Result<(), RedriveError> {
-        let original = match self.original(message)? {
+    fn take(&mut self, position: Position, mut message: Message) -> Result<(), RedriveError> {
+        let original = match self.original(&mut message)? {
             Ok(original) => original,
             Err(skip) => {
                 self.done.skipped.entry(skip).or_default().push(position);
@@ -284,7 +284,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
             let begun = self.producer.begin_transaction();
             begun.map_err(|error| self.failed(SinkError::Commit(error)))?;
         }
-        match self.send(position, message, &original) {
+        match self.send(position, &message, &original) {
             Ok(()) => {}
             Err(SinkError::Produce {
                 source: KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge),
@@ -306,7 +306,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
         batch.messages += 1;
         let receipts = batch.receipts.entry(position.partition).or_default();
         receipts.insert(position.offset);
-        *batch.codes.entry(message.code.clone()).or_default() += 1;
+        *batch.codes.entry(message.code).or_default() += 1;
         if batch.messages as usize >= MESSAGES || batch.bytes >= BYTES {
             self.commit()?;
         }
@@ -314,7 +314,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
     }
 
     /// The message as it came: from the letter, else from the source topic.
-    fn original(&self, message: &Message) -> Result<Result<Original, Skip>, RedriveError> {
+    fn original(&self, message: &mut Message) -> Result<Result<Original, Skip>, RedriveError> {
         let (topic, source) = (message.topic.clone(), message.source);
         if topic != self.config.source.topic {
             return Ok(Err(Skip::OtherTopic { topic }));
@@ -324,7 +324,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
             return Ok(Err(Skip::NoPartition { topic, partition }));
         }
         if message.own.timestamp.is_some() && !message.is_reference {
-            return Ok(Ok(message.own.clone()));
+            return Ok(Ok(std::mem::take(&mut message.own)));
         }
         if let Some(found) = self.records.original(&topic, source)? {
             return Ok(Ok(found));
@@ -332,7 +332,7 @@ impl<F: FnMut(u64)> Run<'_, F> {
         Ok(match self.config.source.event_time {
             _ if message.is_reference => Err(Skip::Gone { topic }),
             EventTime::Record => Err(Skip::NoTimestamp { topic }),
-            EventTime::Field { .. } => Ok(message.own.clone()),
+            EventTime::Field { .. } => Ok(std::mem::take(&mut message.own)),
         })
     }
 

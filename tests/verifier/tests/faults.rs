@@ -82,6 +82,7 @@ fn the_service_passes_these_scenarios_in_their_short_form() {
     // `make verify` plays all of them, for hours.
     let scenarios = [
         "unreachable",
+        "half-open",
         "kill-random",
         "kill-points",
         "zombie",

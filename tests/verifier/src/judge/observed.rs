@@ -14,6 +14,7 @@ use forewarn_pipeline::saved::SavedError;
 use forewarn_pipeline::swap::ModelEventRecord;
 use forewarn_pipeline::{Config, Plan};
 use rdkafka::message::Message as _;
+use serde::de::DeserializeOwned;
 
 use super::output::{Output, Sink};
 use crate::watch;
@@ -108,46 +109,21 @@ impl Observed {
         if config.models.reload == Reload::None {
             return Ok(());
         }
-        let topic = config.models_topic();
-        wait_until_decided(config, &topic)?;
-        let mut unreadable = 0;
-        reader::read_records(config, &topic, |message| {
-            match serde_json::from_slice::<ModelEventRecord<'_>>(
-                message.payload().unwrap_or_default(),
-            ) {
-                Ok(event) => self.events.push(owned(&event)),
-                Err(_) => unreadable += 1,
-            }
-            Ok(())
-        })?;
-        if unreadable > 0 {
-            bail!("{unreadable} records of {topic} are no events of models");
-        }
-        Ok(())
+        read_json(config, &config.models_topic(), |event| {
+            self.events.push(event);
+        })
     }
 
     fn read_marks(&mut self, config: &Config) -> Result<()> {
-        let topic = config.progress_topic();
-        wait_until_decided(config, &topic)?;
         let mut seen = std::collections::HashSet::new();
-        let mut unreadable = 0;
-        reader::read_records(config, &topic, |message| {
-            let bytes = message.payload().unwrap_or_default();
-            let Ok(MarkRecord { partition, mark }) = serde_json::from_slice(bytes) else {
-                unreadable += 1;
-                return Ok(());
-            };
+        let topic = config.progress_topic();
+        read_json(config, &topic, |MarkRecord { partition, mark }| {
             self.marks += 1;
             let told = format!("{partition} {} {:?}", mark.offset, mark.what);
             if !seen.insert(told.clone()) {
                 self.doubled_marks.push(told);
             }
-            Ok(())
-        })?;
-        if unreadable > 0 {
-            bail!("{unreadable} records of {topic} are no marks");
-        }
-        Ok(())
+        })
     }
 
     fn read_state(&mut self, config: &Config) -> Result<()> {
@@ -192,18 +168,25 @@ impl Observed {
     }
 }
 
-fn owned(event: &ModelEventRecord<'_>) -> ModelEventRecord<'static> {
-    ModelEventRecord {
-        event: event.event,
-        model: event.model.to_string().into(),
-        role: event.role.to_string().into(),
-        from: event.from,
-        to: event.to,
-        by: event.by.to_string().into(),
-        why: event.why.to_string().into(),
-        worker: event.worker.to_string().into(),
-        offsets: event.offsets.clone(),
+/// Hands all committed records of a topic to `on`; each of them must be a `T`.
+fn read_json<T: DeserializeOwned>(
+    config: &Config,
+    topic: &str,
+    mut on: impl FnMut(T),
+) -> Result<()> {
+    wait_until_decided(config, topic)?;
+    let mut unreadable = 0;
+    reader::read_records(config, topic, |message| {
+        match serde_json::from_slice(message.payload().unwrap_or_default()) {
+            Ok(record) => on(record),
+            Err(_) => unreadable += 1,
+        }
+        Ok(())
+    })?;
+    if unreadable > 0 {
+        bail!("{unreadable} records of {topic} can't be read");
     }
+    Ok(())
 }
 
 /// Waits until no transaction is open in a topic: readers of committed records do not see what is behind one.
