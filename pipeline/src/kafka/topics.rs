@@ -2,7 +2,7 @@
 //! sentence instead of a client that waits for ever.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -16,6 +16,8 @@ use crate::plan::Plan;
 
 /// How long a broker may take to answer the first question.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The pause before it is asked again on another connection.
+const AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
@@ -48,13 +50,21 @@ pub enum TopicError {
 pub fn list(kafka: &Kafka) -> Result<BTreeMap<String, usize>, TopicError> {
     let consumer: BaseConsumer =
         client::config(kafka, Role::Observer { group: "forewarn" }).create()?;
-    let metadata =
-        consumer
-            .fetch_metadata(None, ANSWER)
-            .map_err(|source| TopicError::Unreachable {
-                brokers: kafka.brokers.clone(),
-                source,
-            })?;
+    let deadline = Instant::now() + ANSWER;
+    let metadata = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match consumer.fetch_metadata(None, left) {
+            Ok(metadata) => break metadata,
+            // One connection that broke says nothing of the next one.
+            Err(_) if left > AGAIN => std::thread::sleep(AGAIN),
+            Err(source) => {
+                return Err(TopicError::Unreachable {
+                    brokers: kafka.brokers.clone(),
+                    source,
+                });
+            }
+        }
+    };
     let topics = metadata
         .topics()
         .iter()
