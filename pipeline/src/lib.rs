@@ -24,6 +24,7 @@
 //! | [`swap`] | new versions of models while the service runs |
 //! | [`service`], `watchdog` | threads and shutdown; a worker that is stuck |
 //! | [`metrics`], [`health`], [`pulse`], [`http`] | counters; how it stands; what a worker is in; who may ask |
+//! | `traces` | spans of sampled messages, and who takes them |
 //!
 //! Not here: what a model is (the `models` crate), command line and terminal (the binary).
 
@@ -58,6 +59,7 @@ pub mod service;
 pub mod signal;
 pub mod state;
 pub mod swap;
+mod traces;
 pub mod unscored;
 mod watchdog;
 pub mod watermark;

@@ -56,6 +56,8 @@ pub enum Output {
 #[derive(Debug)]
 pub struct OutputRecord<'a> {
     pub output: Output,
+    /// The partition and offset of the message that caused it, where it was one.
+    pub source: Option<(i32, i64)>,
     pub key: &'a str,
     pub payload: &'a [u8],
     pub headers: &'a [(&'static str, &'a str)],
@@ -172,6 +174,7 @@ impl Encoder {
         let prediction = Prediction::new(scored, view, asset, (&self.topic, partition));
         let event = Event {
             output,
+            source: (partition, head.offset),
             id: &prediction.id(),
             kind: kind(&planned.model.contract.task),
             asset,
@@ -203,6 +206,7 @@ impl Encoder {
             let topic = &self.topic;
             let event = Event {
                 output: Output::Status,
+                source: (partition, change.offset),
                 id: &format!("{topic}-{partition}-{asset}:{}-{status}", change.at),
                 kind: "forewarn.status",
                 asset,
@@ -222,6 +226,7 @@ impl Encoder {
             let record = AlarmRecord::new(change, step.plan, asset, (&self.topic, partition));
             let event = Event {
                 output: Output::Alarm(change.event),
+                source: (partition, record.source.offset),
                 id: &record.event_id(),
                 kind: "forewarn.alarm",
                 asset,
@@ -247,6 +252,7 @@ impl Encoder {
         let _ = serde_json::to_writer(&mut self.payload, &record);
         publisher.record(&OutputRecord {
             output: Output::Progress { partition },
+            source: None,
             key: &self.topic,
             payload: &self.payload,
             headers: &[("content-type", "application/json")],
@@ -272,6 +278,7 @@ impl Encoder {
         let (model, to) = (&record.model, record.to);
         publisher.record(&OutputRecord {
             output: Output::Model,
+            source: None,
             key: &record.model,
             payload: &self.payload,
             headers: &[
@@ -368,6 +375,8 @@ fn kind(task: &Task) -> &'static str {
 /// Something that Forewarn says, as a CloudEvent about an asset.
 struct Event<'a> {
     output: Output,
+    /// The partition and offset of the message that caused it.
+    source: (i32, i64),
     id: &'a str,
     /// Its `ce_type`.
     kind: &'static str,
@@ -387,6 +396,7 @@ impl Event<'_> {
         let _ = serde_json::to_writer(&mut *payload, record);
         publisher.record(&OutputRecord {
             output: self.output,
+            source: Some(self.source),
             key: self.asset,
             payload,
             headers: &[

@@ -7,14 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use forewarn_models::{Loader, Runtime};
+use opentelemetry_otlp::ExporterBuildError;
 
 use crate::config::{Config, Problems, Reload};
 use crate::health::Stage;
 use crate::kafka::topics::{self, TopicError};
-use crate::kafka::{self, Links, Taken, Worker, WorkerError};
+use crate::kafka::{self, Links, Seat, Taken, Worker, WorkerError};
 use crate::metrics::{Metrics, Totals};
 use crate::plan::Plan;
 use crate::swap::{Message, ReloadHandle, Reloader};
+use crate::traces::Traces;
 use crate::watchdog::{Patience, Watched, watch};
 
 /// How long workers may drain once they are told to stop: with it the process is gone within the 10 s that
@@ -31,6 +33,8 @@ pub enum ServiceError {
     Topics(#[from] TopicError),
     #[error(transparent)]
     Taken(#[from] Taken),
+    #[error("service.traces: {0}")]
+    Traces(#[from] ExporterBuildError),
     #[error("worker {worker} stopped")]
     Worker { worker: usize, source: WorkerError },
     #[error(
@@ -189,6 +193,8 @@ impl Service {
         let Some(plan) = plans.first() else {
             return Ok(metrics.totals());
         };
+        // Dropped last: what the workers' last commits end is sent, too.
+        let traces = Traces::start(&config)?;
         metrics.health.enter(Stage::Connecting);
         topics::require(&config, plan, create_topics)?;
         if !take_over {
@@ -226,11 +232,16 @@ impl Service {
                     (config.clone(), metrics.clone(), shutdown.clone());
                 let reports = reports.clone();
                 let links = reloads.then_some(Links { swaps, reports });
+                let seat = Seat {
+                    number: worker,
+                    links,
+                    tracer: traces.as_ref().map(Traces::tracer),
+                };
                 let mine = pulse.clone();
                 let run = move || {
                     mine.carry();
                     let _stop_all = StopOnReturn(shutdown.clone());
-                    Worker::open(config, plan, metrics, (worker, links))?.run(&shutdown)
+                    Worker::open(config, plan, metrics, seat)?.run(&shutdown)
                 };
                 let name = format!("worker-{worker}");
                 let thread = thread::Builder::new().name(name).spawn(run);

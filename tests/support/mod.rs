@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use polars::prelude::{AnyValue, DataFrame, ParquetReader, SerReader};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -364,6 +364,21 @@ impl Feeder {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// A record with headers.
+    pub fn send_with(&self, key: &[u8], payload: &[u8], headers: &[(&str, &str)]) {
+        let with = |all: OwnedHeaders, (key, value): &(&str, &str)| {
+            let value = Some(*value);
+            all.insert(Header { key, value })
+        };
+        let headers = headers.iter().fold(OwnedHeaders::new(), with);
+        let record = BaseRecord::to(&self.topic).key(key).payload(payload);
+        self.producer
+            .send(record.headers(headers))
+            .map_err(|(error, _)| error)
+            .expect("sent");
+        self.producer.poll(Duration::ZERO);
+    }
+
     pub fn flush(&self) {
         self.producer
             .flush(Duration::from_secs(30))
@@ -373,12 +388,20 @@ impl Feeder {
 
 /// Creates a topic as an operator would before anything runs.
 pub fn create_topic(brokers: &str, topic: &str, partitions: usize) {
+    create_topic_with(brokers, topic, partitions, &[]);
+}
+
+/// The same, with settings of its own.
+pub fn create_topic_with(brokers: &str, topic: &str, partitions: usize, settings: &[(&str, &str)]) {
     use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
     let admin: AdminClient<_> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .create()
         .expect("an admin client");
     let new = NewTopic::new(topic, partitions as i32, TopicReplication::Fixed(1));
+    let new = settings
+        .iter()
+        .fold(new, |new, (key, value)| new.set(key, value));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");

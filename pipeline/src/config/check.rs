@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ureq::http::Uri;
+
 use super::load::{Config, Reader};
 use super::sections::{AssetSource, EventTime};
 use crate::kafka::ANSWER;
@@ -39,6 +41,16 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     }
     if config.service.workers == 0 {
         reader.problem("service.workers", "must be at least 1");
+    }
+    if let Some(traces) = &config.service.traces {
+        let uri: Option<Uri> = traces.endpoint.parse().ok();
+        if !uri.is_some_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some()) {
+            let message = format!(
+                "{:?} is not the address of a collector: write http://HOST:PORT, without encryption",
+                traces.endpoint
+            );
+            reader.problem("service.traces.endpoint", message);
+        }
     }
     if config.delivery.commit_interval.is_zero() {
         reader.problem("delivery.commit-interval", "must be longer than 0");

@@ -457,6 +457,26 @@ pub struct Service {
     /// `"127.0.0.1:9100"`; port 0 is any that is free. There is no encryption and no password: listen where only
     /// the monitoring reaches it. Default: nowhere.
     pub http: Option<SocketAddr>,
+    /// Where spans of sampled messages are sent. Default: nowhere.
+    pub traces: Option<Traces>,
+}
+
+/// `[service.traces]`: OpenTelemetry. Messages whose `traceparent` header (W3C Trace Context) says that they are sampled
+/// are followed from the poll to the commit of their outputs, which carry the trace on in their own headers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Traces {
+    /// Address of a collector that takes OTLP over HTTP, such as `"http://127.0.0.1:4318"`; `/v1/traces` is added.
+    /// There is no encryption: use a collector on this machine, which passes spans on.
+    pub endpoint: String,
+    /// Messages of which a worker makes spans, a second, at most; others carry the trace of their sender on.
+    /// Default: 10.
+    #[serde(default = "ten")]
+    pub per_second: u32,
+}
+
+fn ten() -> u32 {
+    10
 }
 
 impl Default for Service {
@@ -464,6 +484,7 @@ impl Default for Service {
         Service {
             workers: 1,
             http: None,
+            traces: None,
         }
     }
 }

@@ -138,7 +138,7 @@ pub(super) fn identity(pipeline: &str, instance: &str) -> String {
 }
 
 /// What tells this process from others of the same pipeline.
-pub(super) fn instance(config: &Config) -> String {
+pub(crate) fn instance(config: &Config) -> String {
     config.delivery.instance.clone().unwrap_or_else(host_name)
 }
 

@@ -12,7 +12,7 @@
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
 //! `replay.rs`. `renewal.rs` replaces clients that have wedged. `identity.rs` refuses to start beside a process of
 //! the same identity, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be.
-//! `writing.rs` says when state is written down. `killpoint.rs` names where a test may let the process die.
+//! `writing.rs` says when state is written down, `traced.rs` which spans there are of sampled messages. `killpoint.rs` names where a test may let the process die.
 //!
 //! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
 //!
@@ -42,6 +42,7 @@ mod source;
 mod swapping;
 mod takeover;
 pub mod topics;
+mod traced;
 mod worker;
 mod writing;
 
@@ -51,7 +52,7 @@ pub use identity::Taken;
 pub(crate) use identity::require as require_identity;
 pub use sink::{Counts, SinkError};
 pub use swapping::Links;
-pub use worker::{Worker, WorkerError};
+pub use worker::{Seat, Worker, WorkerError};
 
 /// How long the brokers may take to answer one question: a step of a transaction, an offset, the next record.
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);

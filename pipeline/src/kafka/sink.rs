@@ -23,6 +23,7 @@ use super::client;
 use super::deliveries::Deliveries;
 use super::killpoint::KillPoint;
 use super::produce::{abort, again_while_retriable, send, wait_until_acknowledged};
+use super::traced::Traced;
 use crate::config::{Config, Guarantee};
 use crate::dead_letter;
 use crate::engine::Disposition;
@@ -291,7 +292,7 @@ impl Sink {
         record: &SetAsideRecord<'_>,
     ) -> Result<(), SinkError> {
         let omitted = Some(original.payload_len());
-        let headers = with_headers(OwnedHeaders::new(), record.headers);
+        let headers = with_headers(OwnedHeaders::new(), record.headers.iter().copied());
         let headers = with_original(headers, record.why, original, omitted);
         let mut letter: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).headers(headers);
         letter.key = original.key().filter(|key| key.len() <= LONGEST_KEY);
@@ -313,10 +314,26 @@ const LONGEST_KEY: usize = 16 << 10;
 
 /// The sink together with the batch that dead letters are copied from.
 pub struct BatchPublisher<'s, 'b> {
-    pub sink: &'s mut Sink,
-    pub batch: &'b [BorrowedMessage<'b>],
+    sink: &'s mut Sink,
+    traced: &'s mut Traced,
+    batch: &'b [BorrowedMessage<'b>],
     /// Counted here because this is where each output passes.
     pub counts: Counts,
+}
+
+impl<'s, 'b> BatchPublisher<'s, 'b> {
+    pub fn new(
+        sink: &'s mut Sink,
+        traced: &'s mut Traced,
+        batch: &'b [BorrowedMessage<'b>],
+    ) -> Self {
+        BatchPublisher {
+            sink,
+            traced,
+            batch,
+            counts: Counts::default(),
+        }
+    }
 }
 
 /// Outputs of one batch.
@@ -369,10 +386,15 @@ impl Publisher for BatchPublisher<'_, '_> {
             Output::Progress { partition } => (&topics.progress, Some(partition)),
         };
         let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        let headers = with_headers(headers, record.headers.iter().copied());
+        let traced = self.traced.send(record.source, topic);
+        let traced = traced
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
         let mut out = BaseRecord::to(topic)
             .key(record.key.as_bytes())
             .payload(record.payload)
-            .headers(with_headers(headers, record.headers));
+            .headers(with_headers(headers, traced));
         out.partition = partition;
         self.sink.send(out)
     }
@@ -394,7 +416,7 @@ impl Publisher for BatchPublisher<'_, '_> {
             .and_then(|original| original.headers())
             .map(rdkafka::message::BorrowedHeaders::detach)
             .unwrap_or_default();
-        let mut headers = with_headers(headers, record.headers);
+        let mut headers = with_headers(headers, record.headers.iter().copied());
         if let Some(original) = original {
             headers = with_original(headers, record.why, original, None);
         }
@@ -432,11 +454,14 @@ fn with_original(
     })
 }
 
-fn with_headers(headers: OwnedHeaders, pairs: &[(&'static str, &str)]) -> OwnedHeaders {
-    pairs.iter().fold(headers, |headers, (key, value)| {
+fn with_headers<'a>(
+    headers: OwnedHeaders,
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> OwnedHeaders {
+    pairs.into_iter().fold(headers, |headers, (key, value)| {
         headers.insert(Header {
             key,
-            value: Some(*value),
+            value: Some(value),
         })
     })
 }

@@ -20,6 +20,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use opentelemetry_sdk::trace::SdkTracer;
 use rdkafka::Offset;
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
@@ -31,9 +32,10 @@ use super::notices::NoticeReader;
 use super::pace::Pace;
 use super::reader::ReadError;
 use super::replay::borrow;
-use super::sink::{BatchPublisher, Counts, Sink, SinkError, kafka_disposition};
+use super::sink::{BatchPublisher, Sink, SinkError, kafka_disposition};
 use super::source::{Rebalance, Source};
 use super::swapping::{Links, Swapping};
+use super::traced::Traced;
 use super::writing::{State, Written};
 use crate::clocks::micros;
 use crate::config::Config;
@@ -102,6 +104,15 @@ impl WorkerError {
     }
 }
 
+/// Which of a service's workers one is, and its ties to the rest.
+pub struct Seat {
+    pub number: usize,
+    /// Where versions of models are taken over while the service runs.
+    pub links: Option<Links>,
+    /// Where spans are sent.
+    pub tracer: Option<SdkTracer>,
+}
+
 /// One worker of a pipeline.
 pub struct Worker {
     pub(super) config: Arc<Config>,
@@ -109,6 +120,7 @@ pub struct Worker {
     encoder: Encoder,
     pub(super) source: Source,
     pub(super) sink: Sink,
+    traced: Traced,
     pub(super) metrics: Arc<Metrics>,
     /// Next record to read of each owned partition, as last committed.
     pub(super) committed: HashMap<i32, i64>,
@@ -137,7 +149,11 @@ impl Worker {
         config: Arc<Config>,
         plan: Plan,
         metrics: Arc<Metrics>,
-        (number, links): (usize, Option<Links>),
+        Seat {
+            number,
+            links,
+            tracer,
+        }: Seat,
     ) -> Result<Self, WorkerError> {
         let stateful = plan.has_state();
         let notices = match plan.has_notices() {
@@ -159,6 +175,7 @@ impl Worker {
             encoder: Encoder::new(&config.name, &config.source.topic),
             sink: Sink::open(&config, number)
                 .map_err(|error| WorkerError::from(error).explained(&config, None))?,
+            traced: Traced::new(&config, number, tracer),
             source: Source::subscribe(&config, number, stateful)?,
             metrics,
             committed: HashMap::new(),
@@ -214,6 +231,7 @@ impl Worker {
                     self.metrics.count(|totals| totals.restarts += 1);
                     let health = &self.metrics.health;
                     health.going_back(worker, &error.to_string());
+                    self.traced.aborted(&error.to_string());
                     must_go_back = true;
                     // One that is told to stop needs no new clients, and has no time for them.
                     if !shutdown.is_requested()
@@ -270,6 +288,7 @@ impl Worker {
             encoder,
             source,
             sink,
+            traced,
             metrics,
             quiet,
             has_timers,
@@ -296,6 +315,10 @@ impl Worker {
             return Ok(());
         }
         let polled = Instant::now();
+        traced.read(&batch, begun, |(partition, offset)| {
+            let mut states = engine.partitions();
+            states.any(|state| state.partition == partition && offset >= state.publish_from)
+        });
         let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
         lag.read(&messages);
         if *has_timers {
@@ -307,17 +330,19 @@ impl Worker {
         let step = engine.step(&messages)?;
         let scored = Instant::now();
         swapping.judge(&step)?;
-        let mut publisher = BatchPublisher {
-            sink,
-            batch: &batch,
-            counts: Counts::default(),
-        };
+        let mut publisher = BatchPublisher::new(sink, traced, &batch);
         pulse::call("produce", || encoder.publish(&step, &mut publisher))?;
-        metrics.stage(Stage::Poll, polled - begun);
-        metrics.stage(Stage::DecodeAndScore, scored - polled);
-        metrics.stage(Stage::EncodeAndSend, scored.elapsed());
-        if publisher.counts.has_results() {
-            pace.took(messages.len(), polled.elapsed());
+        let (counts, sent) = (publisher.counts, Instant::now());
+        for (stage, begun, ended) in [
+            (Stage::Poll, begun, polled),
+            (Stage::DecodeAndScore, polled, scored),
+            (Stage::EncodeAndSend, scored, sent),
+        ] {
+            metrics.stage(stage, ended - begun);
+            traced.stage(stage, begun, ended);
+        }
+        if counts.has_results() {
+            pace.took(messages.len(), sent - polled);
         }
         metrics.step(&step, &config.models.serve);
         let inputs = Inputs {
@@ -326,7 +351,7 @@ impl Worker {
             ignored: step.ignored,
             duplicates: step.duplicates,
         };
-        metrics.batch(inputs, &publisher.counts);
+        metrics.batch(inputs, &counts);
         sink.poll();
         Ok(())
     }
@@ -354,11 +379,7 @@ impl Worker {
         }
         for (partition, offset, watermark) in self.due_by_the_clock(Instant::now()) {
             let step = self.engine.advance(partition, watermark)?;
-            let mut publisher = BatchPublisher {
-                sink: &mut self.sink,
-                batch: &[],
-                counts: Counts::default(),
-            };
+            let mut publisher = BatchPublisher::new(&mut self.sink, &mut self.traced, &[]);
             pulse::call("produce", || self.encoder.publish(&step, &mut publisher))?;
             self.metrics.step(&step, &self.config.models.serve);
             let mark = Mark::advance(offset, watermark);
@@ -407,11 +428,7 @@ impl Worker {
                 let Some(mark) = self.engine.notice(partition, notice) else {
                     continue;
                 };
-                let mut publisher = BatchPublisher {
-                    sink: &mut self.sink,
-                    batch: &[],
-                    counts: Counts::default(),
-                };
+                let mut publisher = BatchPublisher::new(&mut self.sink, &mut self.traced, &[]);
                 self.encoder.mark(partition, mark, &mut publisher)?;
             }
         }
@@ -451,11 +468,7 @@ impl Worker {
             self.write_state(*partition)?;
         }
         let offsets: Vec<(i32, i64)> = self.uncommitted().collect();
-        let mut publisher = BatchPublisher {
-            sink: &mut self.sink,
-            batch: &[],
-            counts: Counts::default(),
-        };
+        let mut publisher = BatchPublisher::new(&mut self.sink, &mut self.traced, &[]);
         self.swapping.say(&mut self.encoder, &mut publisher)?;
         let list = self.source.list(
             offsets
@@ -463,6 +476,7 @@ impl Worker {
                 .map(|(p, offset)| (*p, Offset::Offset(*offset))),
         )?;
         self.sink.commit(&list, self.source.consumer())?;
+        self.traced.committed(begun);
         self.lag
             .committed(offsets.iter().map(|(partition, _)| *partition));
         self.committed.extend(offsets);

@@ -45,6 +45,13 @@ pub(crate) enum Stage {
     Commit,
 }
 
+impl Stage {
+    /// As metrics and traces call it.
+    pub fn name(self) -> &'static str {
+        STAGES[self as usize]
+    }
+}
+
 /// In the order of [`Stage`].
 const STAGES: [&str; 4] = ["poll", "decode_and_score", "encode_and_send", "commit"];
 
