@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Calibrate(CalibrateArgs),
     /// Write the rows of a view, from a file or the topic's history: what a model would have seen
     Replay(ReplayArgs),
+    /// Train a model anew from the log, and add it as a version if it is better than what serves
+    Retrain(RetrainArgs),
     /// Publish telemetry: NASA's engines or simulated cars
     Feed(FeedArgs),
     /// Watch the fleet: assets by confidence and by remaining life
@@ -88,7 +90,7 @@ impl PipelineArgs {
 }
 
 /// The configuration in a file, with other brokers where some are named.
-fn load(file: &Path, brokers: Option<&str>) -> Result<Config> {
+pub(crate) fn load(file: &Path, brokers: Option<&str>) -> Result<Config> {
     let mut config = Config::load(file)?;
     if let Some(brokers) = brokers {
         brokers.clone_into(&mut config.kafka.brokers);
@@ -183,6 +185,31 @@ pub(crate) struct ReplayArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct RetrainArgs {
+    /// The recipe (.toml): what is learnt, from which assets, and when it is good enough
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+    /// Readings: .parquet, .csv or .jsonl, in the order of their arrival [default: the input topic, from its
+    /// oldest record to its newest]
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Bootstrap servers, instead of `kafka.brokers`
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
+    pub brokers: Option<String>,
+    /// Where a run keeps its checkpoints, so that one that was ended goes on there [default: a folder beside the
+    /// recipe, named after the model]
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+    /// Let the version serve that was added, as `forewarn model promote` does
+    #[arg(long)]
+    pub promote: bool,
+    #[command(flatten)]
+    pub note: NoteArgs,
+    #[command(flatten)]
+    pub reply: ReplyArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct FeedArgs {
     #[command(subcommand)]
     pub source: FeedSource,
@@ -205,6 +232,9 @@ pub(crate) struct CmapssArgs {
     pub subset: SubsetArg,
     #[arg(long, value_enum, default_value = "test", ignore_case = true)]
     pub split: SplitArg,
+    /// File for the failures (.csv): when each engine fails, as labels of a recipe
+    #[arg(long, value_name = "FILE")]
+    pub failures: Option<PathBuf>,
     #[command(flatten)]
     pub to: FeedTargetArgs,
 }

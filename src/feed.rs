@@ -11,7 +11,7 @@ mod target;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use forewarn_pipeline::config::Kafka;
 use forewarn_pipeline::kafka::topics;
 use indicatif::ProgressBar;
@@ -35,6 +35,10 @@ pub(crate) fn run(args: &FeedArgs) -> Result<()> {
             let topic = args.to.topic.as_deref().unwrap_or("turbofan-telemetry");
             let mut telemetry = open(&args.to, topic)?;
             report(feed.run(telemetry.as_mut(), pace)?, &args.to, topic);
+            if let Some(file) = &args.failures {
+                let failures = feed.failures(args.data.as_deref())?;
+                std::fs::write(file, failures).with_context(|| file.display().to_string())?;
+            }
         }
         FeedSource::Cars(args) => {
             let feed = CarFeed::new(args.assets, args.steps, args.seed)?;

@@ -12,6 +12,7 @@ mod history;
 mod model;
 mod replay;
 mod reply;
+mod retrain;
 mod run;
 mod score;
 mod state;
@@ -36,6 +37,11 @@ fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Retrain(args) => match retrain::run(&args) {
+            Ok(retrain::Outcome::Added) => Ok(()),
+            Ok(retrain::Outcome::NotBetter) => return ExitCode::from(retrain::NOT_BETTER),
+            Err(error) => Err(error),
+        },
         Command::Feed(args) => feed::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -54,6 +54,27 @@ impl EngineFeed {
             .unwrap_or(0)
     }
 
+    /// When each engine fails, as `asset,time,kind`: at its last cycle, or where it is cut off before, as many hours
+    /// later as cycles are left of it.
+    pub(crate) fn failures(&self, data: Option<&Path>) -> Result<String> {
+        let mut last: BTreeMap<u32, u32> = BTreeMap::new();
+        for cycle in &self.cycles {
+            let latest = last.entry(cycle.unit).or_default();
+            *latest = (*latest).max(cycle.cycle);
+        }
+        let left = match self.split {
+            Split::Train => vec![0.0; last.len()],
+            Split::Test => cmapss::load_rul(&data_dir(data), self.subset)?,
+        };
+        let mut text = "asset,time,kind\n".to_owned();
+        for ((unit, cycle), left) in last.into_iter().zip(left) {
+            let asset = cmapss::asset_id(self.subset, self.split, unit);
+            let time = FIRST_CYCLE + (i64::from(cycle) - 1 + left as i64) * CYCLE;
+            text += &format!("{asset},{time},failure\n");
+        }
+        Ok(text)
+    }
+
     pub(crate) fn run(&self, target: &mut dyn Target, mut pace: Pace) -> Result<Fed> {
         let encoding = target.encoding();
         let names: Vec<&str> = cmapss::SIGNALS.iter().map(|signal| signal.name).collect();

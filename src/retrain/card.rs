@@ -1,0 +1,133 @@
+//! The card of a retrained version: what it is, what it learnt from, and how good it is, for a person.
+
+use std::fmt::Write as _;
+
+use forewarn_training::judged::Judged;
+use forewarn_training::recipe::{JudgedRows, Recipe};
+
+use super::Report;
+
+/// Bands of remaining life that errors are told in.
+const BANDS: usize = 5;
+
+/// The card, in Markdown.
+pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String {
+    let (data, labels, trainer) = (&report.data, &recipe.labels, &recipe.trainer);
+    let unit = &labels.unit;
+    let mut text = format!("# {}, retrained\n\n", recipe.model);
+    let _ = writeln!(
+        text,
+        "Remaining useful life in {unit}, at every row of view `{}`. {} recurrent networks ({:?}, {:?} units, dense {:?}) that \
+         keep a state per asset; what they say is averaged. Scaling is inside the graph{}: the input is physical units.\n",
+        recipe.view,
+        report.rounds.len(),
+        trainer.cell,
+        trainer.hidden,
+        trainer.dense,
+        match recipe.scaling.per.is_empty() {
+            true => "",
+            false => ", per operating regime",
+        }
+    );
+    let _ = writeln!(text, "## Data\n");
+    let _ = writeln!(
+        text,
+        "{} rows of {} assets, {} of which failed; {} more assets were held back. {} rows lacked a feature and were left out. \
+         The target is min(remaining life, {}) {unit}.\n",
+        data.rows, data.assets, data.failed, data.held_out, data.incomplete, labels.cap
+    );
+    let _ = writeln!(text, "## Protocol\n");
+    let which = match (recipe.judge.assets.is_empty(), recipe.judge.rows) {
+        (true, JudgedRows::All) => "the held-back assets, at every row that says something",
+        (true, JudgedRows::Last) => "the held-back assets, at the last row of each",
+        (false, JudgedRows::All) => {
+            "the assets of `judge.assets`, at every row that says something"
+        }
+        (false, JudgedRows::Last) => "the assets of `judge.assets`, at the last row of each",
+    };
+    let _ = writeln!(
+        text,
+        "Assets are split by name and seed {}: {} folds learn, and the rest is held back. Each network learns from all folds but \
+         one, which says in which round it was the best ({}). The margin of the interval is of the held-back assets. Judged are \
+         {which}, truth capped at {} {unit}, by the engine that serves. Training took {:.0} s.\n",
+        recipe.split.seed,
+        recipe.split.folds,
+        report
+            .rounds
+            .iter()
+            .map(|(all, best)| format!("{best} of {all}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        labels.cap,
+        report.learning.as_secs_f64()
+    );
+    let _ = writeln!(text, "## Figures\n");
+    let _ = writeln!(
+        text,
+        "| | assets | rows | RMSE | MAE | NASA score (sum) | interval holds | mean width |"
+    );
+    let _ = writeln!(text, "|---|---:|---:|---:|---:|---:|---:|---:|");
+    let line = |name: &str, figures: &forewarn_training::judged::Figures| {
+        format!(
+            "| {name} | {} | {} | {:.2} | {:.2} | {:.0} | {:.1} % | {:.1} |",
+            figures.assets,
+            figures.rows,
+            figures.rmse,
+            figures.mae,
+            figures.nasa_score,
+            figures.coverage * 100.0,
+            figures.width
+        )
+    };
+    let _ = writeln!(text, "{}", line("this version", &report.figures));
+    if let Some((version, figures)) = &report.champion {
+        let _ = writeln!(
+            text,
+            "{}",
+            line(&format!("champion, version {version}"), figures)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "\nThe interval is of {:.0} % nominally.",
+        report.interval.nominal * 100.0
+    );
+    if let Some(crossed) = report.interval.crossed {
+        let _ = writeln!(
+            text,
+            "On held-back assets that its margin was not taken from it holds {:.1} %.",
+            crossed * 100.0
+        );
+    }
+    let _ = writeln!(text, "\n{}.\n", report.reason);
+    let _ = writeln!(text, "| remaining {unit} | rows | RMSE | mean error |");
+    let _ = writeln!(text, "|---|---:|---:|---:|");
+    for band in 0..BANDS {
+        let width = labels.cap / BANDS as f64;
+        let (low, high) = (band as f64 * width, (band + 1) as f64 * width);
+        let is_last = band + 1 == BANDS;
+        let errors: Vec<f64> = judged
+            .0
+            .values()
+            .flatten()
+            .filter(|case| case.truth >= low && (case.truth < high || is_last))
+            .map(|case| case.told.mean - case.truth)
+            .collect();
+        let count = errors.len() as f64;
+        let rmse = (errors.iter().map(|error| error * error).sum::<f64>() / count).sqrt();
+        let mean = errors.iter().sum::<f64>() / count;
+        if !errors.is_empty() {
+            let _ = writeln!(
+                text,
+                "| {low:.0} to {high:.0} | {} | {rmse:.1} | {mean:+.1} |",
+                errors.len()
+            );
+        }
+    }
+    let _ = writeln!(
+        text,
+        "\nONNX Runtime gives the trainer's numbers within {:.1e} of the cap, on all held-back rows.",
+        report.trainer_difference
+    );
+    text
+}

@@ -1,0 +1,272 @@
+//! LSTM and GRU, and dense layers from the state after each step to what is said there.
+//!
+//! LSTM: S. Hochreiter, J. Schmidhuber, *Long Short-Term Memory*, 1997, with the forget gate of F. Gers and others, 2000.
+//! GRU: K. Cho and others, *Learning Phrase Representations using RNN Encoder-Decoder*, 2014, in the form that applies the
+//! reset gate after the product (`linear_before_reset`), as cuDNN, PyTorch and Keras do.
+
+use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::net::{Matrix, Net, State, Weights, mask};
+use crate::onnx::{Builder, Setting, Size, Value};
+use crate::random::Random;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cell {
+    Lstm,
+    Gru,
+}
+
+/// Its sizes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recurrent {
+    pub cell: Cell,
+    /// Features of a step.
+    pub inputs: usize,
+    /// Units of each recurrent layer.
+    pub hidden: Vec<usize>,
+    /// Units of each dense layer before the outputs.
+    pub dense: Vec<usize>,
+    pub outputs: usize,
+    /// Share of units that are dropped behind each layer while it learns.
+    pub dropout: f64,
+}
+
+/// Gates in the order of ONNX: input, output, forget and cell of LSTM; update, reset and hidden of GRU.
+impl Cell {
+    fn gates(self) -> usize {
+        match self {
+            Cell::Lstm => 4,
+            Cell::Gru => 3,
+        }
+    }
+
+    /// Matrices of a layer: for each gate those of input and state, and the bias of each.
+    fn matrices(self) -> usize {
+        4 * self.gates()
+    }
+
+    fn operator(self) -> &'static str {
+        match self {
+            Cell::Lstm => "LSTM",
+            Cell::Gru => "GRU",
+        }
+    }
+}
+
+/// The matrices of one gate.
+struct Gate<'a> {
+    input: &'a Tensor<2>,
+    state: &'a Tensor<2>,
+    input_bias: &'a Tensor<2>,
+    state_bias: &'a Tensor<2>,
+}
+
+impl<'a> Gate<'a> {
+    fn of(weights: &'a [Tensor<2>], gate: usize) -> Self {
+        let weights = &weights[4 * gate..];
+        Gate {
+            input: &weights[0],
+            state: &weights[1],
+            input_bias: &weights[2],
+            state_bias: &weights[3],
+        }
+    }
+
+    fn from_input(&self, step: &Tensor<2>) -> Tensor<2> {
+        step.clone().matmul(self.input.clone()) + self.input_bias.clone()
+    }
+
+    fn from_state(&self, state: &Tensor<2>) -> Tensor<2> {
+        state.clone().matmul(self.state.clone()) + self.state_bias.clone()
+    }
+
+    fn sum(&self, step: &Tensor<2>, state: &Tensor<2>) -> Tensor<2> {
+        self.from_input(step) + self.from_state(state)
+    }
+}
+
+impl Recurrent {
+    /// Sizes of the inputs of the recurrent layers.
+    fn widths(&self) -> impl Iterator<Item = (usize, usize)> {
+        let inputs = std::iter::once(self.inputs).chain(self.hidden.iter().copied());
+        inputs.zip(self.hidden.iter().copied())
+    }
+
+    /// Sizes of the dense layers, that of the outputs last.
+    fn dense_sizes(&self) -> Vec<(usize, usize)> {
+        let first = self.hidden.last().copied().unwrap_or(self.inputs);
+        let inputs = std::iter::once(first).chain(self.dense.iter().copied());
+        inputs
+            .zip(self.dense.iter().copied().chain([self.outputs]))
+            .collect()
+    }
+
+    fn layer(&self, weights: &[Tensor<2>], steps: &[Tensor<2>], units: usize) -> Vec<Tensor<2>> {
+        let device = steps[0].device();
+        let rows = steps[0].dims()[0];
+        let mut state = Tensor::zeros([rows, units], &device);
+        let mut memory = state.clone();
+        let gate = |place| Gate::of(weights, place);
+        let mut states = Vec::with_capacity(steps.len());
+        for step in steps {
+            state = match self.cell {
+                Cell::Lstm => {
+                    let [input, output, forget] =
+                        [0, 1, 2].map(|g| sigmoid(gate(g).sum(step, &state)));
+                    memory = forget * memory + input * gate(3).sum(step, &state).tanh();
+                    output * memory.clone().tanh()
+                }
+                Cell::Gru => {
+                    let [update, reset] = [0, 1].map(|g| sigmoid(gate(g).sum(step, &state)));
+                    let hidden = gate(2);
+                    let new = (hidden.from_input(step) + reset * hidden.from_state(&state)).tanh();
+                    // update * state + (1 - update) * new
+                    new.clone() + update * (state - new)
+                }
+            };
+            states.push(state.clone());
+        }
+        states
+    }
+}
+
+impl Net for Recurrent {
+    fn begin(&self, random: &mut Random) -> Weights {
+        let mut matrices = Vec::new();
+        for (inputs, units) in self.widths() {
+            for gate in 0..self.cell.gates() {
+                matrices.push(Matrix::glorot(inputs, units, random));
+                matrices.push(Matrix::glorot(units, units, random));
+                let mut bias = Matrix::zeros(1, units);
+                if self.cell == Cell::Lstm && gate == 2 {
+                    // It remembers until it has learnt to forget: R. Jozefowicz and others, ICML 2015.
+                    bias.values.fill(1.0);
+                }
+                matrices.push(bias);
+                matrices.push(Matrix::zeros(1, units));
+            }
+        }
+        for (inputs, units) in self.dense_sizes() {
+            matrices.push(Matrix::glorot(inputs, units, random));
+            matrices.push(Matrix::zeros(1, units));
+        }
+        Weights(matrices)
+    }
+
+    fn forward(
+        &self,
+        weights: &[Tensor<2>],
+        steps: Vec<Tensor<2>>,
+        mut random: Option<&mut Random>,
+    ) -> Tensor<2> {
+        let (mut steps, mut weights) = (steps, weights);
+        let mut dropped = |shape: [usize; 2], device: &Device| {
+            let random = random.as_deref_mut().filter(|_| self.dropout > 0.0)?;
+            Some(mask(shape, self.dropout, random, device))
+        };
+        for (_, units) in self.widths() {
+            let (own, rest) = weights.split_at(self.cell.matrices());
+            weights = rest;
+            steps = self.layer(own, &steps, units);
+            // One mask for all steps: Y. Gal, Z. Ghahramani, *A Theoretically Grounded Application of Dropout in
+            // Recurrent Neural Networks*, 2016.
+            if let Some(mask) = dropped(steps[0].dims(), &steps[0].device()) {
+                steps
+                    .iter_mut()
+                    .for_each(|step| *step = step.clone() * mask.clone());
+            }
+        }
+        let (count, size) = (steps.len(), steps[0].dims()[0]);
+        let mut value = Tensor::cat(steps, 0);
+        let dense = self.dense_sizes().len();
+        for (layer, weights) in weights.chunks_exact(2).enumerate() {
+            value = value.matmul(weights[0].clone()) + weights[1].clone();
+            if layer + 1 < dense {
+                value = relu(value);
+                if let Some(mask) = dropped([size, value.dims()[1]], &value.device()) {
+                    value = value * mask.repeat_dim(0, count);
+                }
+            }
+        }
+        value
+    }
+
+    fn export(
+        &self,
+        weights: &Weights,
+        graph: &mut Builder,
+        input: &str,
+        prefix: &str,
+    ) -> (Value, Vec<State>) {
+        // Recurrent operators want [steps, B, F].
+        let first = graph.ints(&[0]);
+        let mut value = graph.node("Unsqueeze", &[input, &first], &[]);
+        let (mut weights, mut states) = (weights.0.as_slice(), Vec::new());
+        for (layer, (inputs, units)) in self.widths().enumerate() {
+            let (own, rest) = weights.split_at(self.cell.matrices());
+            weights = rest;
+            let gates = self.cell.gates();
+            let of_gates = |place: usize| {
+                own.chunks_exact(4)
+                    .flat_map(move |gate| gate[place].transposed())
+            };
+            let w: Vec<f32> = of_gates(0).collect();
+            let r: Vec<f32> = of_gates(1).collect();
+            let b: Vec<f32> = of_gates(2).chain(of_gates(3)).collect();
+            let w = graph.constant(&[1, gates * units, inputs], &w);
+            let r = graph.constant(&[1, gates * units, units], &r);
+            let b = graph.constant(&[1, 2 * gates * units], &b);
+            let size = ("hidden_size", Setting::Int(units as i64));
+            let (names, settings): (&[&str], _) = match self.cell {
+                Cell::Lstm => (&["state", "memory"], vec![size]),
+                Cell::Gru => (
+                    &["state"],
+                    vec![size, ("linear_before_reset", Setting::Int(1))],
+                ),
+            };
+            let names: Vec<String> = names
+                .iter()
+                .map(|name| format!("{prefix}{name}{layer}"))
+                .collect();
+            let shape = [Size::Batch, Size::Fixed(units)];
+            let before: Vec<Value> = names
+                .iter()
+                .map(|name| {
+                    let state = graph.input(&format!("{name}_in"), &shape);
+                    graph.node("Unsqueeze", &[&state, &first], &[])
+                })
+                .collect();
+            let mut inputs: Vec<&str> = vec![&value, &w, &r, &b, ""];
+            inputs.extend(before.iter().map(String::as_str));
+            // The first output is the states of all steps; the others are the last ones, [1, B, H].
+            let after = graph.others_of(self.cell.operator(), &inputs, &settings, names.len());
+            for (name, after) in names.iter().zip(&after) {
+                let state = graph.node("Squeeze", &[after, &first], &[]);
+                let (input, output) = (format!("{name}_in"), format!("{name}_out"));
+                graph.output(&output, &state, &shape);
+                states.push(State {
+                    input,
+                    output,
+                    width: units,
+                });
+            }
+            value.clone_from(&after[0]);
+        }
+        value = graph.node("Squeeze", &[&value, &first], &[]);
+        let dense = self.dense_sizes();
+        for (layer, ((inputs, units), weights)) in
+            dense.iter().zip(weights.chunks_exact(2)).enumerate()
+        {
+            let matrix = graph.constant(&[*inputs, *units], &weights[0].values);
+            let bias = graph.constant(&[*units], &weights[1].values);
+            value = graph.node("Gemm", &[&value, &matrix, &bias], &[]);
+            if layer + 1 < dense.len() {
+                value = graph.node("Relu", &[&value], &[]);
+            }
+        }
+        (value, states)
+    }
+}
