@@ -32,7 +32,6 @@ use forewarn_training::labels::Labels;
 use forewarn_training::recipe::{JudgedRows, Recipe};
 use forewarn_training::rul::{self, Progress, Trained};
 use forewarn_training::scaling::Scaling;
-use forewarn_training::split::Part;
 use serde::Serialize;
 use serde_json::json;
 
@@ -55,7 +54,7 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
     let learnt = Selection::new(&recipe.assets);
     let judged = Selection::new(&recipe.judge.assets);
     let is_named = !recipe.judge.assets.is_empty();
-    let is_held_out = |asset: &str| recipe.split.part(asset) == Part::HeldOut;
+    let is_held_out = |asset: &str| recipe.split.holds_out(asset);
     let is_judged = |asset: &str| match is_named {
         true => judged.takes(asset),
         false => learnt.takes(asset) && is_held_out(asset),
@@ -239,7 +238,7 @@ fn train_with_progress(
     work: &Path,
 ) -> Result<Trained> {
     let learning = &recipe.trainer.learning;
-    let rounds = learning.steps.div_ceil(learning.round) * recipe.split.folds;
+    let rounds = learning.steps.div_ceil(learning.round) * recipe.trainer.members;
     let bar = progress(rounds as u64, "rounds");
     let on = |told: Progress| {
         tracing::info!(

@@ -47,11 +47,14 @@ pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String 
     };
     let _ = writeln!(
         text,
-        "Assets are split by name and seed {}: {} folds learn, and the rest is held back. Each network learns from all folds but \
-         one, which says in which round it was the best ({}). The margin of the interval is of the held-back assets. Judged are \
-         {which}, truth capped at {} {unit}, by the engine that serves. Training took {:.0} s.\n",
+        "Assets are held back by name and seed {}. {} (best rounds: {}). The margin of the interval is of the held-back \
+         assets. Judged are {which}, truth capped at {} {unit}, by the engine that serves. Training took {:.0} s.\n",
         recipe.split.seed,
-        recipe.split.folds,
+        match trainer.watched {
+            true =>
+                "Each network learns from all others but those of one fold, which says in which round it was the best",
+            false => "Each network learns from all others, for all steps",
+        },
         report
             .rounds
             .iter()

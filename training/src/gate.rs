@@ -168,7 +168,7 @@ mod tests {
             (0.0, false, "not better"),
             (-1.0, false, "worse: "),
         ] {
-            let told = verdict(&pairs(40, gain, 7), rule);
+            let told = verdict(&pairs(40, gain, 2), rule);
             assert_eq!(told.passes, passes, "{}", told.reason);
             assert!(told.reason.starts_with(why), "{}", told.reason);
         }
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_small_gain_passes_only_where_it_is_enough() {
-        let pairs = pairs(40, 1.0, 7);
+        let pairs = pairs(40, 1.0, 2);
         let enough = |better_by| {
             let rule = Rule {
                 better_by,

@@ -159,8 +159,12 @@ impl Recipe {
                 "split.hold-out must be at least 0 and below 1",
             ),
             (
-                split.folds < 2,
-                "split.folds must be at least 2: a member is watched on a fold that it does not learn from",
+                recipe.trainer.members == 0,
+                "trainer.members must be at least 1",
+            ),
+            (
+                recipe.trainer.watched && recipe.trainer.members < 2,
+                "trainer.watched needs at least 2 trainer.members: each is watched on a fold that it does not learn from",
             ),
             (
                 learning.steps == 0 || learning.batch == 0 || learning.round == 0,
@@ -225,7 +229,14 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told() {
         for (more, told) in [
-            ("[split]\nfolds = 1\n", "split.folds must be at least 2"),
+            (
+                "[trainer]\nmembers = 0\n",
+                "trainer.members must be at least 1",
+            ),
+            (
+                "[trainer]\nmembers = 1\nwatched = true\n",
+                "needs at least 2 trainer.members",
+            ),
             ("[split]\nhold-out = 0\n", "no asset is held back"),
             ("[trainer]\nlayers = 3\n", "unknown field `layers`"),
             ("[trainer]\nhidden = []\n", "trainer.hidden must name"),

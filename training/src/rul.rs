@@ -1,7 +1,8 @@
 //! Training a model of remaining useful life: an ensemble of recurrent networks over lives, as one graph.
 //!
 //! ```text
-//!   lives of the training assets ─ folds ─▶ member k learns from all folds but k, and stops where fold k is told best
+//!   lives of the training assets ─▶ each member of the ensemble learns from all of them; or, where it is watched, from all
+//!                                   folds but one, and stops where that one is told best
 //!   members ─ mean of what they say ─▶ low quantile, mean, high quantile ─ export ─▶ one ONNX graph, a row at a time
 //! ```
 //!
@@ -35,6 +36,13 @@ pub struct Training {
     pub dense: Vec<usize>,
     /// Share of units that are dropped while it learns.
     pub dropout: f64,
+    /// See [`Recurrent::memory`].
+    pub memory: f64,
+    /// Networks whose outputs are averaged.
+    pub members: usize,
+    /// Watches each member on assets that it does not learn from, and keeps what was best there, instead of learning from
+    /// all assets for all steps.
+    pub watched: bool,
     /// The quantiles that are told beside the mean.
     pub low: f64,
     pub high: f64,
@@ -51,6 +59,9 @@ impl Default for Training {
             hidden: vec![64],
             dense: vec![32],
             dropout: 0.3,
+            memory: 100.0,
+            members: 3,
+            watched: false,
             low: 0.05,
             high: 0.95,
             quantiles: 0.3,
@@ -96,7 +107,7 @@ pub struct Trained {
     pub rounds: Vec<(Vec<Round>, usize)>,
 }
 
-/// Trains a member for each fold of `split` on the lives of `rows`. Members are trained side by side, one thread each.
+/// Trains the members on the lives of `rows` that `split` does not hold back, side by side, one thread each.
 /// With `work`, each is written down there after each round, and the same training goes on from it.
 ///
 /// # Errors
@@ -121,15 +132,18 @@ pub fn train(
         dense: training.dense.clone(),
         outputs: loss.outputs(),
         dropout: training.dropout,
+        memory: training.memory,
     };
+    let members = training.members;
     let lives = |wanted: &dyn Fn(Part) -> bool| {
-        let rows = rows.only(|asset| wanted(split.part(asset)));
+        let rows = rows.only(|asset| wanted(split.part(asset, members)));
         Lives::new(&rows, &scaling, labels, target, training.change)
     };
     let fingerprint = fingerprint(rows, &scaling, split, training, target);
     let member = |number: usize| -> Result<Fitted, Stop> {
-        let learnt = lives(&|part| matches!(part, Part::Fold(fold) if fold != number));
-        let watched = lives(&|part| part == Part::Fold(number));
+        let is_watched = |fold: usize| training.watched && fold == number;
+        let learnt = lives(&|part| matches!(part, Part::Fold(fold) if !is_watched(fold)));
+        let watched = lives(&|part| matches!(part, Part::Fold(fold) if is_watched(fold)));
         let settings = Settings {
             seed: training
                 .learning
@@ -147,7 +161,7 @@ pub fn train(
         let on = |round, told| {
             on(Progress {
                 member: number,
-                members: split.folds,
+                members,
                 round,
                 told,
             })
@@ -161,7 +175,7 @@ pub fn train(
             on,
         )
     };
-    let fitted = side_by_side(split.folds, member)?;
+    let fitted = side_by_side(members, member)?;
     let model = RulModel {
         scaling,
         net: net.clone(),
@@ -238,9 +252,8 @@ fn side_by_side<T: Send, E: Send>(
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Root mean squared error of the mean over the rows that are judged, in units; infinite without any, so that the first
-/// round is as good as the last.
-fn validation(lives: &Lives, said: &[Vec<f32>], cap: f64) -> f64 {
+/// Root mean squared error of the mean over the rows that are judged, in units; `None` without any.
+fn validation(lives: &Lives, said: &[Vec<f32>], cap: f64) -> Option<f64> {
     let (mut squares, mut count) = (0.0, 0_usize);
     for (life, said) in said.iter().enumerate() {
         for (row, (said, truth)) in said.chunks_exact(3).zip(lives.truth(life)).enumerate() {
@@ -252,11 +265,7 @@ fn validation(lives: &Lives, said: &[Vec<f32>], cap: f64) -> f64 {
             }
         }
     }
-    if count == 0 {
-        0.0
-    } else {
-        (squares / count as f64).sqrt()
-    }
+    (count > 0).then(|| (squares / count as f64).sqrt())
 }
 
 impl RulModel {

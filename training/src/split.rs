@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   all assets ─┬─ held back: judge and calibrate, no training sees them
-//!               └─ folds 0..K: member k of an ensemble learns from all folds but k, and is watched on fold k
+//!               └─ the others are learnt from; in folds, where a member of an ensemble is watched on one of them
 //! ```
 //!
 //! An asset's place follows from its name and the seed alone, so it is the same tonight and in a year: a model is never
@@ -17,8 +17,6 @@ use sha2::{Digest as _, Sha256};
 pub struct Split {
     /// Share of the assets that no training sees: intervals are calibrated and models judged with them.
     pub hold_out: f64,
-    /// Members of an ensemble, at least 2; each learns from all folds but its own, which says when it stops.
-    pub folds: usize,
     pub seed: u64,
 }
 
@@ -26,7 +24,6 @@ impl Default for Split {
     fn default() -> Self {
         Split {
             hold_out: 0.2,
-            folds: 5,
             seed: 7,
         }
     }
@@ -36,11 +33,17 @@ impl Default for Split {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     HeldOut,
+    /// It is learnt from; in a fold below the number that was asked for.
     Fold(usize),
 }
 
 impl Split {
-    pub fn part(&self, asset: &str) -> Part {
+    pub fn holds_out(&self, asset: &str) -> bool {
+        self.part(asset, 1) == Part::HeldOut
+    }
+
+    /// With the assets that are learnt from in so many folds, at least 1.
+    pub fn part(&self, asset: &str, folds: usize) -> Part {
         let hash = Sha256::new()
             .chain_update(self.seed.to_le_bytes())
             .chain_update(asset)
@@ -54,7 +57,7 @@ impl Split {
         if share < self.hold_out {
             return Part::HeldOut;
         }
-        Part::Fold((number(&hash[6..12]) % self.folds as u64) as usize)
+        Part::Fold((number(&hash[6..12]) % folds.max(1) as u64) as usize)
     }
 }
 
@@ -65,7 +68,6 @@ mod tests {
     fn split(seed: u64) -> Split {
         Split {
             hold_out: 0.2,
-            folds: 4,
             seed,
         }
     }
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn shares_are_about_as_wanted() {
         let parts: Vec<Part> = (0..10_000)
-            .map(|n| split(7).part(&format!("engine-{n}")))
+            .map(|n| split(7).part(&format!("engine-{n}"), 4))
             .collect();
         let count = |wanted: Part| parts.iter().filter(|part| **part == wanted).count();
         assert!((1_850..2_150).contains(&count(Part::HeldOut)));
@@ -88,15 +90,15 @@ mod tests {
     #[test]
     fn a_place_depends_on_name_and_seed_only() {
         // Written down: a change of these would let models be judged on what they have learnt from.
-        let parts = ["pump-1", "pump-2", "pump-3"].map(|asset| split(7).part(asset));
+        let parts = ["pump-1", "pump-2", "pump-3"].map(|asset| split(7).part(asset, 4));
         assert_eq!(
             parts,
-            ["pump-1", "pump-2", "pump-3"].map(|asset| split(7).part(asset))
+            ["pump-1", "pump-2", "pump-3"].map(|asset| split(7).part(asset, 4))
         );
         let moved = (0..1_000)
             .filter(|n| {
                 let asset = format!("pump-{n}");
-                split(7).part(&asset) != split(8).part(&asset)
+                split(7).part(&asset, 4) != split(8).part(&asset, 4)
             })
             .count();
         assert!(moved > 500, "another seed is another split: {moved}");

@@ -18,7 +18,7 @@ use forewarn_training::random::Random;
 use forewarn_training::rows::{AssetRows, Rows};
 use forewarn_training::rul::{RulModel, Trained, Training, train};
 use forewarn_training::scaling::Scaling;
-use forewarn_training::split::{Part, Split};
+use forewarn_training::split::Split;
 
 const HOUR: i64 = 3_600_000_000;
 const TARGET: Target = Target {
@@ -63,7 +63,6 @@ fn pumps(count: usize, seed: u64) -> (Rows, Labels) {
 fn split() -> Split {
     Split {
         hold_out: 0.25,
-        folds: 2,
         seed: 3,
     }
 }
@@ -74,6 +73,9 @@ fn training(cell: Cell) -> Training {
         hidden: vec![12],
         dense: vec![8],
         dropout: 0.1,
+        memory: 20.0,
+        members: 2,
+        watched: true,
         learning: Settings {
             steps: 120,
             batch: 8,
@@ -86,7 +88,7 @@ fn training(cell: Cell) -> Training {
 
 /// The rows that train and those that are held back.
 fn parts(rows: &Rows) -> [Rows; 2] {
-    let is_held_out = |asset: &str| split().part(asset) == Part::HeldOut;
+    let is_held_out = |asset: &str| split().holds_out(asset);
     [
         rows.only(|asset| !is_held_out(asset)),
         rows.only(is_held_out),

@@ -45,7 +45,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            steps: 1_000,
+            steps: 400,
             batch: 16,
             rate: 1e-2,
             decay: 1e-3,
@@ -63,14 +63,14 @@ impl Default for Settings {
 pub struct Round {
     /// Mean of the loss while it learnt.
     pub loss: f64,
-    /// The validation's number; smaller is better.
-    pub validation: f64,
+    /// The validation's number, where there is one; smaller is better.
+    pub validation: Option<f64>,
 }
 
 /// A trained network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
-    /// Of the best round.
+    /// Of the best round; without a validation, of the last one.
     pub weights: Weights,
     pub rounds: Vec<Round>,
     /// Which round, from 0, was the best.
@@ -91,7 +91,7 @@ pub enum Stop {
     Interrupted { round: usize },
 }
 
-/// Trains `net` on `examples`. `validate` judges what the network gives with weights, after each round; `on` is told, and
+/// Trains `net` on `examples`. `validate` judges what the network gives with weights, after each round, if it can; `on` is told, and
 /// says whether to go on.
 ///
 /// # Errors
@@ -101,7 +101,7 @@ pub fn fit(
     (examples, loss): (&dyn Examples, &Loss),
     settings: &Settings,
     checkpoint: Option<&Checkpoint>,
-    validate: impl Fn(&Weights) -> f64,
+    validate: impl Fn(&Weights) -> Option<f64>,
     on: impl Fn(usize, Round) -> bool,
 ) -> Result<Fitted, Stop> {
     if examples.is_empty() {
@@ -116,17 +116,14 @@ pub fn fit(
         let loss = training.round(net, examples, loss);
         let mean = Weights::of(&training.mean);
         let validation = validate(&mean);
-        if !loss.is_finite() || !validation.is_finite() {
+        if !loss.is_finite() || validation.is_some_and(|validation| !validation.is_finite()) {
             return Err(Stop::Diverged { round: number + 1 });
         }
         let round = Round { loss, validation };
-        if training
-            .best()
-            .is_none_or(|best| validation < training.rounds[best].validation)
-        {
+        training.rounds.push(round);
+        if training.best() == Some(number) {
             training.best_weights = mean;
         }
-        training.rounds.push(round);
         if let Some(checkpoint) = checkpoint {
             checkpoint.save(&training.state())?;
         }
@@ -220,11 +217,13 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// The round with the smallest validation, of several the first.
+    /// The round with the smallest validation, of several the first; without a validation the last one.
     fn best(&self) -> Option<usize> {
-        let rounds = self.rounds.iter().enumerate();
-        let best = rounds.min_by(|a, b| a.1.validation.total_cmp(&b.1.validation));
+        let validated = self.rounds.iter().enumerate();
+        let validated = validated.filter_map(|(number, round)| Some((number, round.validation?)));
+        let best = validated.min_by(|a, b| a.1.total_cmp(&b.1));
         best.map(|(number, _)| number)
+            .or_else(|| self.rounds.len().checked_sub(1))
     }
 
     fn is_over(&self) -> bool {

@@ -32,6 +32,9 @@ pub struct Recurrent {
     pub outputs: usize,
     /// Share of units that are dropped behind each layer while it learns.
     pub dropout: f64,
+    /// Rows that the units of an LSTM can look back at before they have learnt anything: each unit up to a number of its
+    /// own below that. C. Tallec, Y. Ollivier, *Can recurrent neural networks warp time?*, ICLR 2018.
+    pub memory: f64,
 }
 
 /// Gates in the order of ONNX: input, output, forget and cell of LSTM; update, reset and hidden of GRU.
@@ -137,13 +140,19 @@ impl Net for Recurrent {
     fn begin(&self, random: &mut Random) -> Weights {
         let mut matrices = Vec::new();
         for (inputs, units) in self.widths() {
+            let remembers: Vec<f32> = (0..units)
+                .map(|_| (1.0 + random.unit() * (self.memory - 2.0).max(0.0)).ln() as f32)
+                .collect();
             for gate in 0..self.cell.gates() {
                 matrices.push(Matrix::glorot(inputs, units, random));
                 matrices.push(Matrix::glorot(units, units, random));
                 let mut bias = Matrix::zeros(1, units);
-                if self.cell == Cell::Lstm && gate == 2 {
-                    // It remembers until it has learnt to forget: R. Jozefowicz and others, ICML 2015.
-                    bias.values.fill(1.0);
+                if self.cell == Cell::Lstm {
+                    match gate {
+                        0 => bias.values = remembers.iter().map(|value| -value).collect(),
+                        2 => bias.values.clone_from(&remembers),
+                        _ => {}
+                    }
                 }
                 matrices.push(bias);
                 matrices.push(Matrix::zeros(1, units));
