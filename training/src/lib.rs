@@ -1,23 +1,30 @@
-//! Data sets and evaluation of Forewarn: where readings with a known truth come from, and how
-//! well a model predicts that truth.
+//! Training, evaluation, and the data sets that come with a truth.
 //!
 //! ```text
-//!   cars      simulated connected cars: endless readings, fault truth, published file
-//!   cmapss    NASA turbofan engines: cycles and remaining useful life
-//!     |  readings as JSON, truth
-//!     v
-//!   evaluate  rmse, PHM08 score, precision and recall, recall per fault mode
+//!   recipe ─ rows, labels, split ─▶ scaling ─▶ lives ─▶ rul: networks (neural) ─▶ graph (onnx)
+//!                                                        │ what it says of held-back assets
+//!                                                        ▼
+//!                                       conformal: the interval    judged ─▶ gate: better than what serves?
 //!
-//!   calibrate the threshold that raises no more alarms than an operator bears
+//!   cars, cmapss: readings with a truth ─▶ evaluate: rmse, PHM08 score, precision and recall per fault mode
+//!   calibrate: the threshold that raises no more alarms than an operator bears
 //! ```
 //!
-//! [`dataset`] holds what the data sets share: signals, where files are found, reading errors.
+//! | module | holds |
+//! |---|---|
+//! | [`recipe`] | everything that a training depends on, as TOML |
+//! | [`rows`], [`labels`], [`split`] | rows of a view by asset; failures; which assets are held back |
+//! | [`scaling`], [`lives`] | operating regimes; lives of assets, and how they are changed in training |
+//! | [`neural`], [`rul`] | networks, their training, their nodes; an ensemble of them as a model |
+//! | [`onnx`], [`random`] | writing graphs; random numbers that are the same in every run |
+//! | [`conformal`], [`judged`], [`gate`] | the margin of an interval; what was said against what came true; is it better? |
+//! | [`evaluate`], [`calibrate`] | metrics; thresholds |
+//! | [`cars`], [`cmapss`], [`dataset`] | data sets |
 //!
-//! To come here: retraining, which replays readings from Kafka through the pipeline's own feature
-//! code, so that training and serving see the same features.
+//! Not here: how rows come out of the log, and how the engine judges (the binary's `retrain.rs`).
 //!
-//! Invariant: everything but the `load*` functions is pure; nothing reads a clock, the environment
-//! or Kafka, and nothing prints.
+//! Invariants: everything but what reads and writes named files is pure; nothing reads a clock, the environment or Kafka,
+//! and nothing prints. The same input and seed give the same bits on one machine.
 
 pub mod calibrate;
 pub mod cars;

@@ -64,7 +64,7 @@ impl Default for Training {
             watched: false,
             low: 0.05,
             high: 0.95,
-            quantiles: 0.3,
+            quantiles: 0.075,
             change: Change::default(),
             learning: Settings::default(),
         }

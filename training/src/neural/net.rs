@@ -182,10 +182,10 @@ impl Matrix {
         }
     }
 
-    /// Evenly within the bound that keeps the size of signals: X. Glorot, Y. Bengio, *Understanding the difficulty of
-    /// training deep feedforward neural networks*, AISTATS 2010.
-    pub fn glorot(rows: usize, columns: usize, random: &mut Random) -> Self {
-        let bound = (6.0 / (rows + columns) as f64).sqrt();
+    /// Evenly within ±1/√`inputs`: Y. LeCun and others, *Efficient BackProp*, 1998, with a third of its variance, as
+    /// PyTorch has it.
+    pub fn even(rows: usize, columns: usize, inputs: usize, random: &mut Random) -> Self {
+        let bound = 1.0 / (inputs as f64).sqrt();
         let values = (0..rows * columns).map(|_| (bound * (2.0 * random.unit() - 1.0)) as f32);
         Matrix {
             rows,

@@ -144,8 +144,8 @@ impl Net for Recurrent {
                 .map(|_| (1.0 + random.unit() * (self.memory - 2.0).max(0.0)).ln() as f32)
                 .collect();
             for gate in 0..self.cell.gates() {
-                matrices.push(Matrix::glorot(inputs, units, random));
-                matrices.push(Matrix::glorot(units, units, random));
+                matrices.push(Matrix::even(inputs, units, units, random));
+                matrices.push(Matrix::even(units, units, units, random));
                 let mut bias = Matrix::zeros(1, units);
                 if self.cell == Cell::Lstm {
                     match gate {
@@ -159,8 +159,12 @@ impl Net for Recurrent {
             }
         }
         for (inputs, units) in self.dense_sizes() {
-            matrices.push(Matrix::glorot(inputs, units, random));
+            matrices.push(Matrix::even(inputs, units, inputs, random));
             matrices.push(Matrix::zeros(1, units));
+        }
+        // What is told of a machine of which nothing is known lies in the middle.
+        if let Some(bias) = matrices.last_mut() {
+            bias.values.fill(0.5);
         }
         Weights(matrices)
     }
