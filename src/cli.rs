@@ -10,6 +10,7 @@ use forewarn_training::calibrate::Bearable;
 
 use crate::model::NoteArgs;
 use crate::reply::ReplyArgs;
+use crate::stretch::StretchArgs;
 
 /// Streaming ONNX inference for industrial digital twins: telemetry in from Kafka, anomalies and remaining
 /// useful life out.
@@ -45,8 +46,11 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     /// Find the threshold that raises no more alarms than you bear, from a file or the topic's history
     Calibrate(CalibrateArgs),
-    /// Write the rows of a view, from a file or the topic's history: what a model would have seen
-    Replay(ReplayArgs),
+    /// Go through the past again: to tables, through other versions of models, or beside what was published
+    Replay(crate::replay::ReplayArgs),
+    /// Why an alarm was raised: its results, the rows and readings behind them, the score and what it is due to, all
+    /// from the log
+    Explain(crate::explain::ExplainArgs),
     /// Publish telemetry: NASA's engines or simulated cars
     Feed(FeedArgs),
     /// Watch the fleet: assets by confidence and by remaining life
@@ -128,6 +132,8 @@ pub(crate) struct HistoryArgs {
     /// Bootstrap servers, instead of `kafka.brokers`
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
     brokers: Option<String>,
+    #[command(flatten)]
+    pub stretch: StretchArgs,
 }
 
 impl HistoryArgs {
@@ -155,12 +161,6 @@ pub(crate) struct CalibrateArgs {
     /// Alarms that are borne, such as 1/asset/week, or 5/day for the whole fleet
     #[arg(long, value_name = "N/asset/PERIOD")]
     pub max_alarms: Bearable,
-    /// Count scores from this event time on, such as 2026-01-31T00:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub from: Option<EventTimestamp>,
-    /// Count scores before this event time
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub to: Option<EventTimestamp>,
     /// Add a version of the model with the threshold that was found; nothing is promoted by it
     #[arg(long)]
     pub write: bool,
@@ -168,18 +168,6 @@ pub(crate) struct CalibrateArgs {
     pub note: NoteArgs,
     #[command(flatten)]
     pub reply: ReplyArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ReplayArgs {
-    #[command(flatten)]
-    pub history: HistoryArgs,
-    /// The view whose rows are written
-    #[arg(long)]
-    pub view: String,
-    /// Where rows go: .parquet or .csv
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -3,8 +3,10 @@
 mod calibrate;
 mod check;
 mod cli;
+mod dataset;
 mod demo;
 mod dlq;
+mod explain;
 mod feed;
 mod files;
 mod guard;
@@ -15,6 +17,7 @@ mod reply;
 mod run;
 mod score;
 mod state;
+mod stretch;
 mod terminal;
 mod watch;
 
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Feed(args) => feed::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Demo(args) => demo::run(&args),

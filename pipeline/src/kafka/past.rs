@@ -20,6 +20,9 @@ use super::client::{self, Role, Silent};
 use crate::config::Config;
 use crate::pulse;
 
+/// Kibibytes that several clients may fetch ahead together.
+const FETCHED_AHEAD: usize = 65_536;
+
 pub(super) struct Past {
     consumer: BaseConsumer<Silent>,
     /// Partitions that have not come to their end.
@@ -29,12 +32,21 @@ pub(super) struct Past {
 impl Past {
     /// A consumer that joins no group and commits nothing. It reads nothing yet.
     pub fn open(config: &Config) -> KafkaResult<Self> {
+        Past::open_among(config, 1)
+    }
+
+    /// As [`Self::open`], one of `clients` that share the memory for what is fetched ahead.
+    pub fn open_among(config: &Config, clients: usize) -> KafkaResult<Self> {
         let role = Role::Observer {
             group: &config.name,
         };
         let mut client = client::config(&config.kafka, role);
         // Control records of transactions stand at the end of a log too: only the client knows when it is there.
         client.set("enable.partition.eof", "true");
+        if clients > 1 {
+            let ahead = (FETCHED_AHEAD / clients).max(1_024).to_string();
+            client.set("queued.max.messages.kbytes", ahead);
+        }
         // What was damaged on the way is an error of the client, and not a reading.
         client.set("check.crcs", "true");
         Ok(Past {
