@@ -23,8 +23,9 @@ use support::{
 };
 
 const WAIT: Duration = Duration::from_secs(60);
-const SOURCE: &str =
-    "event-time = { field = \"t\", unit = \"ms\" }\n[event-time]\nout-of-orderness = \"2s\"";
+/// Small batches: whole ones are read, also behind a stretch.
+const SOURCE: &str = "max-batch-messages = 50\nevent-time = { field = \"t\", unit = \"ms\" }\n\
+                      [event-time]\nout-of-orderness = \"2s\"";
 /// 2023-11-14T22:13:20Z; the last readings are of the day after.
 const BEGIN: i64 = 1_700_000_000_000;
 const ASSETS: i64 = 6;
