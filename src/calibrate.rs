@@ -10,6 +10,7 @@ use forewarn_pipeline::alarms::AlarmSpec;
 use forewarn_pipeline::config::Watch;
 use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::prediction::EventTimestamp;
+use forewarn_pipeline::stretch::{Settling, Stretch};
 use forewarn_pipeline::{Engine, Plan};
 use forewarn_training::calibrate::{Bearable, Calibration, Scores, calibrate};
 use serde_json::{Value, json};
@@ -27,16 +28,16 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<()> {
     if args.write {
         write::is_allowed(&config.models)?;
     }
-    let from = args.from.map_or(i64::MIN, |from| from.0);
-    let to = args.to.map_or(i64::MAX, |to| to.0);
-    let history = History::new(args.history.input.as_deref(), &mut config)?;
+    let history = History::new(&args.history.past, &mut config)?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let group = group(&plan, &args.model)?;
     let rule = rule(&plan, group);
     let mut scores = Scores::default();
     let mut engine = Engine::new(&config, plan);
-    history.run(&config, &mut engine, |step| {
-        collect(step, group, from..to, &mut scores);
+    let settling = Settling::of_scores(engine.plan());
+    history.run(&config, &mut engine, settling, |step| {
+        collect(step, group, &history.stretch, &mut scores);
+        Ok(())
     })?;
     let found = calibrate(&scores, &rule, args.max_alarms)?;
     let planned = &engine.plan().models[engine.plan().groups[group].members[0]];
@@ -126,17 +127,16 @@ fn rule(plan: &Plan, group: usize) -> AlarmSpec {
     })
 }
 
-fn collect(step: &Step<'_>, group: usize, stretch: std::ops::Range<i64>, scores: &mut Scores) {
+fn collect(step: &Step<'_>, group: usize, stretch: &Stretch, scores: &mut Scores) {
     for scored in step.results() {
         let head = &scored.head;
         let window = head.window();
         let counts = !head.is_provisional() && window.is_none_or(|window| window.revision == 0);
-        let at = window.map_or(head.event_at, |window| window.end);
-        if scored.model.group != group || !counts || !stretch.contains(&at) {
+        if scored.model.group != group || !counts || !stretch.takes_row(step, head) {
             continue;
         }
         if let Ok(Verdict::Anomaly { score, .. }) = scored.verdict {
-            scores.push(step.asset(head.slot, head.asset), at, score);
+            scores.push(step.asset(head.slot, head.asset), head.at(), score);
         }
     }
 }

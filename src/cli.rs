@@ -10,6 +10,7 @@ use forewarn_training::calibrate::Bearable;
 
 use crate::model::NoteArgs;
 use crate::reply::ReplyArgs;
+use crate::stretch::StretchArgs;
 
 /// Streaming ONNX inference for industrial digital twins: telemetry in from Kafka, anomalies and remaining
 /// useful life out.
@@ -45,8 +46,11 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     /// Find the threshold that raises no more alarms than you bear, from a file or the topic's history
     Calibrate(CalibrateArgs),
-    /// Write the rows of a view, from a file or the topic's history: what a model would have seen
-    Replay(ReplayArgs),
+    /// Go through the past again: to tables, through other versions of models, or beside what was published
+    Replay(crate::replay::ReplayArgs),
+    /// Why an alarm was raised: its results, the rows and readings behind them, the score and what it is due to, all
+    /// from the log
+    Explain(crate::explain::ExplainArgs),
     /// Train a model anew from the log, and add it as a version if it is better than what serves
     Retrain(RetrainArgs),
     /// Publish telemetry: NASA's engines or simulated cars
@@ -90,7 +94,7 @@ impl PipelineArgs {
 }
 
 /// The configuration in a file, with other brokers where some are named.
-pub(crate) fn load(file: &Path, brokers: Option<&str>) -> Result<Config> {
+fn load(file: &Path, brokers: Option<&str>) -> Result<Config> {
     let mut config = Config::load(file)?;
     if let Some(brokers) = brokers {
         brokers.clone_into(&mut config.kafka.brokers);
@@ -123,6 +127,19 @@ pub(crate) struct HistoryArgs {
     /// The pipeline's configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    #[command(flatten)]
+    pub past: PastArgs,
+}
+
+impl HistoryArgs {
+    pub(crate) fn load(&self) -> Result<Config> {
+        self.past.load(&self.config)
+    }
+}
+
+/// Where the past is, and which part of it is meant.
+#[derive(Debug, Args)]
+pub(crate) struct PastArgs {
     /// Readings: .parquet, .csv or .jsonl, in the order of their arrival [default: the input topic, from its
     /// oldest record to its newest]
     #[arg(long, value_name = "FILE")]
@@ -130,11 +147,14 @@ pub(crate) struct HistoryArgs {
     /// Bootstrap servers, instead of `kafka.brokers`
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
     brokers: Option<String>,
+    #[command(flatten)]
+    pub stretch: StretchArgs,
 }
 
-impl HistoryArgs {
-    pub(crate) fn load(&self) -> Result<Config> {
-        load(&self.config, self.brokers.as_deref())
+impl PastArgs {
+    /// The pipeline whose past it is.
+    pub(crate) fn load(&self, config: &Path) -> Result<Config> {
+        load(config, self.brokers.as_deref())
     }
 }
 
@@ -157,12 +177,6 @@ pub(crate) struct CalibrateArgs {
     /// Alarms that are borne, such as 1/asset/week, or 5/day for the whole fleet
     #[arg(long, value_name = "N/asset/PERIOD")]
     pub max_alarms: Bearable,
-    /// Count scores from this event time on, such as 2026-01-31T00:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub from: Option<EventTimestamp>,
-    /// Count scores before this event time
-    #[arg(long, value_name = "TIME", value_parser = instant)]
-    pub to: Option<EventTimestamp>,
     /// Add a version of the model with the threshold that was found; nothing is promoted by it
     #[arg(long)]
     pub write: bool,
@@ -173,29 +187,12 @@ pub(crate) struct CalibrateArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ReplayArgs {
-    #[command(flatten)]
-    pub history: HistoryArgs,
-    /// The view whose rows are written
-    #[arg(long)]
-    pub view: String,
-    /// Where rows go: .parquet or .csv
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct RetrainArgs {
     /// The recipe (.toml): what is learnt, from which assets, and when it is good enough
     #[arg(value_name = "RECIPE")]
     pub recipe: PathBuf,
-    /// Readings: .parquet, .csv or .jsonl, in the order of their arrival [default: the input topic, from its
-    /// oldest record to its newest]
-    #[arg(long, value_name = "FILE")]
-    pub input: Option<PathBuf>,
-    /// Bootstrap servers, instead of `kafka.brokers`
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "input")]
-    pub brokers: Option<String>,
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Where a run keeps its checkpoints, so that one that was ended goes on there [default: a folder beside the
     /// recipe, named after the model]
     #[arg(long, value_name = "DIR")]

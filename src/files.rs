@@ -1,15 +1,12 @@
-//! Files that commands read and write, by the ending of their names.
+//! Files that commands read, and the formats of those that they write, by the ending of their names.
 
 use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use polars::prelude::{
-    CsvReadOptions, CsvWriter, DataFrame, ParquetReader, ParquetWriter, SerReader as _,
-    SerWriter as _,
-};
+use polars::prelude::{CsvReadOptions, DataFrame, ParquetReader, SerReader as _};
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Jsonl,
     Csv,
@@ -52,15 +49,4 @@ pub(crate) fn table_format(path: &Path) -> Result<Format> {
         Format::Jsonl => bail!("{}: tables are written as .parquet or .csv", path.display()),
         format => Ok(format),
     }
-}
-
-/// Writes a table.
-pub(crate) fn write_table(path: &Path, frame: &mut DataFrame) -> Result<()> {
-    let format = table_format(path)?;
-    let file = File::create(path)?;
-    match format {
-        Format::Csv => CsvWriter::new(file).finish(frame)?,
-        _ => drop(ParquetWriter::new(file).finish(frame)?),
-    }
-    Ok(())
 }

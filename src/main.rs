@@ -3,8 +3,10 @@
 mod calibrate;
 mod check;
 mod cli;
+mod dataset;
 mod demo;
 mod dlq;
+mod explain;
 mod feed;
 mod files;
 mod guard;
@@ -16,6 +18,7 @@ mod retrain;
 mod run;
 mod score;
 mod state;
+mod stretch;
 mod terminal;
 mod watch;
 
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Retrain(args) => match retrain::run(&args) {
             Ok(retrain::Outcome::Added) => Ok(()),
             Ok(retrain::Outcome::NotBetter) => return ExitCode::from(retrain::NOT_BETTER),

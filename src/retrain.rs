@@ -23,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use forewarn_pipeline::Config;
 use forewarn_pipeline::routing::Selection;
 use forewarn_training::conformal;
 use forewarn_training::gate::{Difference, Verdict};
@@ -46,9 +45,9 @@ pub(crate) const NOT_BETTER: u8 = 10;
 
 pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
     let recipe = Recipe::read(&args.recipe)?;
-    let config = args.load(&recipe.pipeline)?;
+    let config = args.past.load(&recipe.pipeline)?;
     let labels = read_labels(&recipe)?;
-    let past = Past::new(&config, args.input.clone());
+    let past = Past::new(&config, &args.past);
     let begun = Instant::now();
     let rows = past.rows(&recipe)?;
     let learnt = Selection::new(&recipe.assets);
@@ -348,11 +347,5 @@ impl Report {
                 )
             }
         }
-    }
-}
-
-impl RetrainArgs {
-    fn load(&self, pipeline: &Path) -> Result<Config> {
-        crate::cli::load(pipeline, self.brokers.as_deref())
     }
 }

@@ -3,23 +3,25 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use forewarn_pipeline::stretch::Settling;
 use forewarn_pipeline::{Config, Engine, Plan};
 
-use crate::cli::ScoreArgs;
-use crate::files::table_format;
+use crate::cli::{PastArgs, ScoreArgs};
+use crate::dataset::{Content, Dataset, Lineage, Place};
 use crate::guard;
 use crate::history::History;
+use crate::model::Named;
 use crate::terminal::thousands;
 
 mod table;
 mod task_columns;
 
-use table::ScoreTable;
+use table::{ScoreTable, TIME};
 
 pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let config = args.history.load()?;
-    let summary = score(config, args.history.input.as_deref(), &args.output)?;
+    let summary = score(config, &args.history.past, &args.output)?;
     summary.print(&args.output);
     Ok(())
 }
@@ -36,26 +38,65 @@ pub(crate) struct Summary {
     refused: Vec<(&'static str, (u64, u64))>,
 }
 
-/// Scores `input`, or the input topic, with the models of `config`, into a table.
-pub(crate) fn score(mut config: Config, input: Option<&Path>, output: &Path) -> Result<Summary> {
-    let history = History::new(input, &mut config)?;
-    table_format(output)?;
+/// Scores the past that `args` mean, with the models of `config`, into a table.
+pub(crate) fn score(mut config: Config, args: &PastArgs, output: &Path) -> Result<Summary> {
+    let history = History::new(args, &mut config)?;
+    let place = Place::of(output)?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let mut scores = ScoreTable::new(&plan);
     let mut engine = Engine::new(&config, plan);
     let begun = Instant::now();
-    let rows = history.run(&config, &mut engine, |step| scores.append(step))?;
+    let settling = Settling::of_scores(engine.plan());
+    let gone = history.run(&config, &mut engine, settling, |step| {
+        scores.append(step, &history.stretch);
+        Ok(())
+    })?;
     let seconds = begun.elapsed().as_secs_f64();
     let (refused, late) = (scores.refused(), scores.late());
-    let (predictions, unscored) = scores.write(output)?;
+    let (predictions, unscored) = scores.counts();
+    let content = Content::scores(engine.plan());
+    let lineage = Lineage::new(&config, &history, &gone, scores.written(), content);
+    let frame = scores.into_frame()?;
+    let mut dataset = Dataset::create(place, frame.clear(), TIME)?;
+    dataset.append(frame)?;
+    dataset.finish(&lineage)?;
+    gone.tell();
     Ok(Summary {
-        rows,
+        rows: gone.records,
         predictions,
         unscored,
         seconds,
         late,
         refused: refused.into_iter().collect(),
     })
+}
+
+/// Puts these versions in place of those that the configuration serves.
+///
+/// # Errors
+/// When it serves no such model, or no version is named.
+pub(crate) fn serve_versions(config: &mut Config, models: &[Named]) -> Result<()> {
+    for model in models {
+        let version = model.required()?;
+        let mut served = config
+            .models
+            .serve
+            .iter_mut()
+            .filter(|served| served.name == model.name)
+            .peekable();
+        if served.peek().is_none() {
+            bail!(
+                "the configuration does not serve {}: `forewarn model score` scores the past with a model that is not \
+                 served",
+                model.name
+            );
+        }
+        for served in served {
+            served.version = Some(version);
+            served.canary = None;
+        }
+    }
+    Ok(())
 }
 
 impl Summary {

@@ -17,6 +17,7 @@
 //! | [`feature`], [`window`] | SQL expressions over rows and windows; which rows a window holds, and when it fires |
 //! | [`routing`], [`alarms`] | which model scores which asset; when results are an alarm |
 //! | [`sequence`], [`state`] | the last L feature rows per asset; the state of a partition |
+//! | [`stretch`] | which rows of a replay are meant |
 //! | [`plan`], [`engine`] | views bound to models; the step from messages to verdicts |
 //! | [`prediction`], [`publish`] | the published forms and their headers |
 //! | [`dead_letter`] | dead letters read back, and receipts of those that were sent again |
@@ -58,6 +59,7 @@ pub mod sequence;
 pub mod service;
 pub mod signal;
 pub mod state;
+pub mod stretch;
 pub mod swap;
 mod traces;
 pub mod unscored;

@@ -124,7 +124,7 @@ impl<'a> Prediction<'a> {
         let (model, head) = (&scored.model.model, &scored.head);
         let mut prediction = Prediction {
             asset: asset.into(),
-            event_time: event_time(head),
+            event_time: EventTimestamp(head.at()),
             model: model.name.as_str().into(),
             version: model.version,
             task: model.contract.task.name().into(),
@@ -241,11 +241,6 @@ impl<'a> Prediction<'a> {
             revision => format!("{id}-r{revision}"),
         }
     }
-}
-
-/// A window's results are about the instant where it ends.
-fn event_time(head: &Head) -> EventTimestamp {
-    EventTimestamp(head.window().map_or(head.event_at, |window| window.end))
 }
 
 fn window_record<'a>(head: &Head, view: &'a str) -> Option<WindowRecord<'a>> {

@@ -126,6 +126,11 @@ impl Rows {
 }
 
 impl Head {
+    /// The instant that it is about: of a window, where it ends.
+    pub fn at(&self) -> i64 {
+        self.window().map_or(self.event_at, |window| window.end)
+    }
+
     pub fn window(&self) -> Option<WindowHead> {
         match self.origin {
             Origin::Window(window) => Some(window),

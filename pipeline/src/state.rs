@@ -204,6 +204,8 @@ pub struct PartitionState {
     pub sequences: Vec<Option<Sequences>>,
     /// One per model.
     pub models: Vec<ModelState>,
+    /// Of sequences that are gathered for a table; not written down, as only a replay has it.
+    pub gathered: ModelState,
     pub alarms: Alarms,
     /// Which models score which assets: nothing that can't be told again.
     pub routes: Routes,
@@ -268,6 +270,7 @@ impl PartitionState {
             windows: Vec::new(),
             sequences: Vec::new(),
             models: Vec::new(),
+            gathered: ModelState::default(),
             alarms: Alarms::default(),
             routes: Routes::default(),
             next_eviction: i64::MIN,

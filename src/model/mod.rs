@@ -116,9 +116,9 @@ impl NoteArgs {
 
 /// `NAME` or `NAME@VERSION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Named {
-    name: String,
-    version: Option<u32>,
+pub(crate) struct Named {
+    pub name: String,
+    pub version: Option<u32>,
 }
 
 impl std::str::FromStr for Named {
@@ -149,7 +149,7 @@ impl Named {
     }
 
     /// The version, where one must be named.
-    fn required(&self) -> Result<u32> {
+    pub(crate) fn required(&self) -> Result<u32> {
         let Some(version) = self.version else {
             bail!("name the version, such as {}@1", self.name);
         };

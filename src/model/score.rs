@@ -40,7 +40,7 @@ pub(super) fn run(args: &ScoreArgs) -> Result<()> {
         config.models.repository.clone_from(repository);
     }
     serve_only(&mut config, &args.model, args.view.as_deref())?;
-    let summary = score::score(config, args.history.input.as_deref(), &args.output)?;
+    let summary = score::score(config, &args.history.past, &args.output)?;
     if args.output_format == Output::Text {
         summary.print(&args.output);
         return Ok(());

@@ -1,23 +1,23 @@
 //! The past of a pipeline, gone through for its rows and for what models say of it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use forewarn_models::Verdict;
 use forewarn_pipeline::config::ServedModel;
+use forewarn_pipeline::stretch::Settling;
 use forewarn_pipeline::{Config, Engine, Plan};
 use forewarn_training::recipe::Recipe;
 use forewarn_training::rows::{Collector, Rows};
 use forewarn_training::rul::Told;
 
+use crate::cli::PastArgs;
 use crate::guard;
 use crate::history::History;
 
 pub(super) struct Past<'a> {
     config: &'a Config,
-    /// A file in place of the topic.
-    input: Option<PathBuf>,
+    args: &'a PastArgs,
 }
 
 /// A version that scores the past: a configuration that serves it alone.
@@ -42,8 +42,8 @@ impl Serving {
 }
 
 impl<'a> Past<'a> {
-    pub fn new(config: &'a Config, input: Option<PathBuf>) -> Self {
-        Past { config, input }
+    pub fn new(config: &'a Config, args: &'a PastArgs) -> Self {
+        Past { config, args }
     }
 
     /// The rows of the recipe's view, with its features.
@@ -51,10 +51,10 @@ impl<'a> Past<'a> {
         let mut config = self.config.clone();
         config.models.serve.clear();
         config.alarms.clear();
-        let history = History::new(self.input.as_deref(), &mut config)?;
+        let history = History::new(self.args, &mut config)?;
         let plan = Plan::build(&config, &guard::loader(&config)?)?;
-        let names: Vec<&str> = plan.views.iter().map(|view| view.view.name()).collect();
-        let Some(view) = names.iter().position(|name| *name == recipe.view) else {
+        let Some(view) = plan.view(&recipe.view) else {
+            let names: Vec<&str> = plan.views.iter().map(|view| view.view.name()).collect();
             bail!(
                 "{} is not a view; there is: {}",
                 recipe.view,
@@ -84,17 +84,16 @@ impl<'a> Past<'a> {
         }
         let mut collected = Collector::new(features);
         let mut engine = Engine::new(&config, plan);
-        history.run(&config, &mut engine, |step| {
+        let settling = Settling::of(engine.plan(), &engine.plan().views[view]);
+        history.run(&config, &mut engine, settling, |step| {
             let rows = &step.views[view];
             for (row, head) in rows.heads.iter().enumerate() {
-                let window = head.window();
-                if window.is_some_and(|window| window.provisional) {
-                    continue;
+                if !head.is_provisional() && history.stretch.takes_row(step, head) {
+                    let values = places.iter().map(|&place| rows.columns[place][row]);
+                    collected.push(step.asset(head.slot, head.asset), head.at(), values);
                 }
-                let time = window.map_or(head.event_at, |window| window.end);
-                let values = places.iter().map(|&place| rows.columns[place][row]);
-                collected.push(step.asset(head.slot, head.asset), time, values);
             }
+            Ok(())
         })?;
         Ok(collected.finish())
     }
@@ -107,15 +106,16 @@ impl<'a> Past<'a> {
         wanted: impl Fn(&str) -> bool,
     ) -> Result<BTreeMap<String, Vec<(i64, Told)>>> {
         let mut config = serving.config.clone();
-        let history = History::new(self.input.as_deref(), &mut config)?;
+        let history = History::new(self.args, &mut config)?;
         let plan = Plan::build(&config, &guard::loader(&config)?)?;
         let mut engine = Engine::new(&config, plan);
         let mut said: BTreeMap<String, Vec<(i64, Told)>> = BTreeMap::new();
         let mut other = None;
-        history.run(&config, &mut engine, |step| {
+        let settling = Settling::of_scores(engine.plan());
+        history.run(&config, &mut engine, settling, |step| {
             for scored in step.results() {
                 let asset = step.asset(scored.head.slot, scored.head.asset);
-                if !wanted(asset) {
+                if !wanted(asset) || !history.stretch.takes_row(step, &scored.head) {
                     continue;
                 }
                 match scored.verdict {
@@ -127,17 +127,15 @@ impl<'a> Past<'a> {
                             mean: value,
                             high: interval.map_or(value, |interval| interval.high),
                         };
-                        let time = scored
-                            .head
-                            .window()
-                            .map_or(scored.head.event_at, |window| window.end);
-                        said.entry(asset.to_owned()).or_default().push((time, told));
+                        let rows = said.entry(asset.to_owned()).or_default();
+                        rows.push((scored.head.at(), told));
                     }
                     Ok(_) => other = Some(scored.model.model.contract.task.name()),
                     // Nothing was said.
                     Err(_) => {}
                 }
             }
+            Ok(())
         })?;
         if let Some(task) = other {
             bail!(

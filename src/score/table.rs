@@ -1,17 +1,20 @@
 //! The table of scores: one row per prediction, one column per contribution.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use forewarn_models::{Contract, Verdict};
 use forewarn_pipeline::Plan;
 use forewarn_pipeline::engine::Step;
+use forewarn_pipeline::stretch::Stretch;
 use forewarn_pipeline::unscored::Unscored;
 use polars::prelude::{Column, DataFrame, DataType, TimeUnit};
 
 use super::task_columns::TaskColumns;
-use crate::files::write_table;
+use crate::dataset::Rows;
+
+/// The column whose dates a folder is divided by.
+pub(super) const TIME: &str = "event_time";
 
 /// Columns of the output, filled step by step.
 pub(super) struct ScoreTable {
@@ -38,6 +41,7 @@ pub(super) struct ScoreTable {
     refused: BTreeMap<&'static str, (u64, u64)>,
     /// Readings that came too late, and the first one.
     late: (u64, u64),
+    written: Rows,
 }
 
 /// What is known of the window of each row.
@@ -88,12 +92,13 @@ impl ScoreTable {
             contributions,
             refused: BTreeMap::new(),
             late: (0, 0),
+            written: Rows::default(),
         }
     }
 
-    /// Appends a step's results. The row is the offset in its partition, or in a file, counted from 0; a window
+    /// Appends a step's results of a stretch. The row is the offset in its partition, or in a file, counted from 0; a window
     /// stands at its last one.
-    pub(super) fn append(&mut self, step: &Step<'_>) {
+    pub(super) fn append(&mut self, step: &Step<'_>, stretch: &Stretch) {
         for refused in step.refused {
             let first = (0, refused.offset as u64);
             self.refused
@@ -109,13 +114,16 @@ impl ScoreTable {
         }
         for scored in step.results() {
             let (head, model) = (scored.head, &scored.model.model);
+            if !stretch.takes_row(step, &head) {
+                continue;
+            }
+            self.written.note(step, &head);
             self.partition.push(step.partition(head.slot));
             self.row.push(head.offset as u64);
             self.asset
                 .push(step.asset(head.slot, head.asset).to_owned());
             let window = head.window();
-            self.event_at
-                .push(window.map_or(head.event_at, |window| window.end));
+            self.event_at.push(head.at());
             self.model.push(model.name.clone());
             self.version.push(model.version);
             self.task.push(model.contract.task.name());
@@ -184,14 +192,23 @@ impl ScoreTable {
         self.refused.clone()
     }
 
-    /// Writes the table; gives the number of predictions, and of rows without a score.
-    pub(super) fn write(self, path: &Path) -> Result<(u64, u64)> {
-        let rows = self.row.len();
+    /// Predictions, and rows without a score.
+    pub(super) fn counts(&self) -> (u64, u64) {
         let unscored = self.unscored.iter().flatten().count();
+        ((self.row.len() - unscored) as u64, unscored as u64)
+    }
+
+    /// The records of the rows.
+    pub(super) fn written(&self) -> &Rows {
+        &self.written
+    }
+
+    pub(super) fn into_frame(self) -> Result<DataFrame> {
+        let rows = self.row.len();
         let time = |name: &str, micros: Vec<Option<i64>>| {
             Column::new(name.into(), micros).cast(&DataType::Datetime(TimeUnit::Microseconds, None))
         };
-        let micros = Column::new("event_time".into(), self.event_at);
+        let micros = Column::new(TIME.into(), self.event_at);
         let mut columns = vec![
             Column::new("partition".into(), self.partition),
             Column::new("row".into(), self.row),
@@ -221,8 +238,6 @@ impl ScoreTable {
         for (name, shares) in self.contributions {
             columns.push(Column::new(format!("contribution.{name}").into(), shares));
         }
-        let mut frame = DataFrame::new(rows, columns)?;
-        write_table(path, &mut frame).with_context(|| path.display().to_string())?;
-        Ok(((rows - unscored) as u64, unscored as u64))
+        Ok(DataFrame::new(rows, columns)?)
     }
 }

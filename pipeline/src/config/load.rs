@@ -41,18 +41,17 @@ pub struct Config {
     pub sink: Sink,
     pub delivery: Delivery,
     pub service: Service,
-    /// What gives state its meaning, as it is in the file.
-    meaning: String,
+    /// The sections that give state its meaning, as they are in the file.
+    sections: Table,
     /// Where keys are in the file, for later checks.
     lines: Lines,
     file: String,
 }
 
-/// The sections that say how readings become state, in an order that does not depend on that of the file; only the
-/// signals have one of their own.
-fn meaning(text: &str, signals: &[Signal]) -> String {
+/// The sections that say how readings become state.
+fn meant(text: &str) -> Table {
     let Ok(mut table) = text.parse::<Table>() else {
-        return String::new();
+        return Table::new();
     };
     let of_source = ["asset", "event-time", "narrow"];
     let of_table = [
@@ -74,8 +73,7 @@ fn meaning(text: &str, signals: &[Signal]) -> String {
             section.retain(|key, _| keys.contains(&key));
         }
     }
-    let names: Vec<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
-    format!("{table}{names:?}")
+    table
 }
 
 impl Config {
@@ -136,11 +134,10 @@ impl Config {
             sink: reader.section("sink", false),
             delivery: reader.section("delivery", false),
             service: reader.section("service", false),
-            meaning: String::new(),
+            sections: meant(text),
             lines: Lines::default(),
             file: file.to_owned(),
         };
-        config.meaning = meaning(text, &config.signals);
 
         reader.unknown_sections();
         // A message that carries one signal lacks all others: that is no fault.
@@ -162,8 +159,60 @@ impl Config {
     }
 
     /// Everything of the file that gives state its meaning, as text: with another text state is of no use.
-    pub fn meaning(&self) -> &str {
-        &self.meaning
+    pub fn meaning(&self) -> String {
+        self.written(&self.sections)
+    }
+
+    /// Everything of the file that gives the rows of a view their meaning, as text: the view, those that it reads, and
+    /// how messages become readings.
+    pub fn definition(&self, view: &str) -> String {
+        let mut sections = self.sections.clone();
+        for section in ["alarms", "classes", "models"] {
+            sections.remove(section);
+        }
+        let mut upstream = Vec::new();
+        let mut next = Some(view);
+        while let Some(name) = next {
+            upstream.push(name);
+            next = self.views.get(name).and_then(|view| view.from.as_deref());
+        }
+        if let Some(views) = sections.get_mut("views").and_then(Value::as_table_mut) {
+            views.retain(|name, _| upstream.contains(&name));
+        }
+        self.written(&sections)
+    }
+
+    /// The same readings, each a row of the one view `readings` as it comes, and nothing made of them.
+    #[must_use]
+    pub fn readings_only(&self) -> Self {
+        let readings = View {
+            features: vec!["*".into()],
+            window: None,
+            from: None,
+            allowed_lateness: std::time::Duration::ZERO,
+            early_every: None,
+            revise_every: None,
+            min_rows: None,
+        };
+        let mut config = Config {
+            views: BTreeMap::from([("readings".to_owned(), readings)]),
+            alarms: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            align: None,
+            ..self.clone()
+        };
+        config.models.serve.clear();
+        config
+    }
+
+    /// In an order that does not depend on that of the file; only the signals have one of their own.
+    fn written(&self, sections: &Table) -> String {
+        let names: Vec<&str> = self
+            .signals
+            .iter()
+            .map(|signal| signal.name.as_str())
+            .collect();
+        format!("{sections}{names:?}")
     }
 
     /// Topic of the state that is written down.

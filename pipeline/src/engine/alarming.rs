@@ -139,7 +139,7 @@ impl Alarming {
 fn sample(head: &Head, value: f64, model: usize) -> Sample {
     Sample {
         value,
-        at: head.window().map_or(head.event_at, |window| window.end),
+        at: head.at(),
         offset: head.offset,
         model,
     }

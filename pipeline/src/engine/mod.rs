@@ -51,7 +51,7 @@ use crate::saved::{Change, SavedAsset, SavedPartition};
 use crate::state::{PartitionState, Partitions};
 use crate::watermark::{Advance, Watermark};
 
-pub use step::{Late, ModelOutput, Scored, Step};
+pub use step::{Gathered, Late, ModelOutput, Scored, Step};
 pub use swap::Swapped;
 
 use alarming::Alarming;
@@ -357,6 +357,7 @@ impl Engine {
             plan: &self.plan,
             views: self.stages.views(),
             outputs: self.scoring.outputs(),
+            sequences: self.scoring.gathered(),
             refused: &self.stages.refused,
             late: &self.stages.late,
             changes: &self.stages.changes,

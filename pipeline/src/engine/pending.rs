@@ -1,5 +1,7 @@
 //! Inputs that wait for a model, and what its rows need of the asset's earlier ones.
 
+use std::time::Duration;
+
 use forewarn_models::contract::Sequence;
 use forewarn_models::scorer::ScoreError;
 use forewarn_models::{Model, Padding, Verdict, Verdicts};
@@ -11,7 +13,7 @@ use crate::alarms::AlarmSpec;
 use crate::clocks::micros;
 use crate::plan::PlannedModel;
 use crate::rows::Head;
-use crate::sequence::{Put, Sequences, Wanted};
+use crate::sequence::{Columns, Put, Sequences, Wanted};
 use crate::state::ModelState;
 use crate::unscored::Unscored;
 
@@ -25,6 +27,15 @@ pub(super) struct Pending {
     found: Vec<f32>,
     pub owners: Vec<Option<(u32, u32)>>,
     pub waiting: HashSet<(u32, u32)>,
+}
+
+/// How sequences are gathered, for a model or for a table.
+pub(super) struct Gathering<'a> {
+    pub columns: &'a Columns,
+    pub sequence: Sequence,
+    pub max_gap: Option<Duration>,
+    /// Only counted otherwise.
+    pub wanted: bool,
 }
 
 /// A row on its way to the models of its view.
@@ -49,7 +60,7 @@ impl Pending {
     /// A model over the last L rows, or a forecast with the row that it is compared with.
     pub fn sequence(
         &mut self,
-        (planned, sequence, wanted): (&PlannedModel, Sequence, bool),
+        gathering: &Gathering<'_>,
         sequences: &Sequences,
         memory: &mut ModelState,
         row: &Row<'_>,
@@ -59,17 +70,17 @@ impl Pending {
             padding,
             step,
             min_rows,
-        } = sequence;
+        } = gathering.sequence;
         let asset = row.head.asset;
         memory.admit(asset, 0);
         let rows = &mut memory.rows[asset as usize];
         if row.head.is_provisional() {
-            return self.ahead(planned, sequence, sequences, *rows as usize, row);
+            return self.ahead(gathering, sequences, *rows as usize, row);
         }
         let Some(Put { age, gap, replaced }) = row.put else {
             return Err(Unscored::SequenceMovedOn);
         };
-        let max_gap = planned.model.contract.max_gap.map(micros);
+        let max_gap = gathering.max_gap.map(micros);
         if let (Some(gap), Some(max)) = (gap, max_gap)
             && gap > max
         {
@@ -84,7 +95,7 @@ impl Pending {
             });
         }
         let is_new = age == 0 && !replaced;
-        if !wanted || (is_new && !(most - min_rows).is_multiple_of(step)) {
+        if !gathering.wanted || (is_new && !(most - min_rows).is_multiple_of(step)) {
             return Ok(());
         }
         let wanted = Wanted {
@@ -93,7 +104,7 @@ impl Pending {
             age,
             most,
         };
-        if sequences.gather(asset, wanted, &planned.columns, &mut self.input) {
+        if sequences.gather(asset, wanted, gathering.columns, &mut self.input) {
             self.rows.push(row.index);
             return Ok(());
         }
@@ -104,12 +115,14 @@ impl Pending {
     /// The sequence as it will be if the window ends with the rows that it has: it is not kept.
     fn ahead(
         &mut self,
-        planned: &PlannedModel,
-        sequence: Sequence,
+        gathering: &Gathering<'_>,
         sequences: &Sequences,
         most: usize,
         row: &Row<'_>,
     ) -> Result<(), Unscored> {
+        let Gathering {
+            columns, sequence, ..
+        } = gathering;
         let rows = most.min(sequences.rows(row.head.asset)) + 1;
         if rows < sequence.min_rows {
             return Err(Unscored::InsufficientHistory {
@@ -126,7 +139,6 @@ impl Pending {
             age: 0,
             most,
         };
-        let columns = &planned.columns;
         if sequence.length > 1
             && !sequences.gather(row.head.asset, wanted, columns, &mut self.input)
         {

@@ -4,13 +4,13 @@
 //! recurrent model need the state that the row before them left, so an asset stands in a batch once.
 
 use super::EngineError;
-use super::pending::{Pending, Row};
-use super::step::ModelOutput;
+use super::pending::{Gathering, Pending, Row};
+use super::step::{Gathered, ModelOutput};
 use crate::alarms::AlarmSpec;
-use crate::plan::{Plan, PlannedView, Role};
+use crate::plan::{GatheredView, Plan, PlannedView, Role};
 use crate::routing::Routes;
 use crate::rows::{Head, Rows};
-use crate::sequence::Sequences;
+use crate::sequence::{Columns, Sequences};
 use crate::state::{ModelState, PartitionState, Partitions};
 use crate::unscored::Unscored;
 
@@ -25,6 +25,8 @@ pub(super) struct Scoring {
     /// Inputs waiting for each model.
     pending: Vec<Pending>,
     outputs: Vec<ModelOutput>,
+    /// Sequences for a table.
+    gathered: Pending,
     row: Vec<f32>,
     /// Why a challenger is left out from now on, by model.
     failed: Vec<Option<String>>,
@@ -36,6 +38,7 @@ impl Scoring {
         Scoring {
             pending: (0..models).map(|_| Pending::default()).collect(),
             outputs: (0..models).map(|_| ModelOutput::default()).collect(),
+            gathered: Pending::default(),
             row: Vec::new(),
             failed: vec![None; models],
         }
@@ -58,6 +61,7 @@ impl Scoring {
         for (model, planned) in state.models.iter_mut().zip(&plan.models) {
             model.forget(asset, planned.model.state_len());
         }
+        state.gathered.forget(asset, 0);
         state.routes.forget(asset);
     }
 
@@ -65,6 +69,15 @@ impl Scoring {
     pub fn begin(&mut self) {
         self.pending.iter_mut().for_each(Pending::clear);
         self.outputs.iter_mut().for_each(ModelOutput::clear);
+        self.gathered.clear();
+    }
+
+    /// Sequences that were gathered for a table.
+    pub fn gathered(&self) -> Gathered<'_> {
+        Gathered {
+            rows: &self.gathered.rows,
+            values: &self.gathered.input,
+        }
     }
 
     pub fn outputs(&self) -> &[ModelOutput] {
@@ -91,7 +104,8 @@ impl Scoring {
         begins: &[usize],
     ) -> Result<(), EngineError> {
         for view in 0..plan.views.len() {
-            if plan.views[view].groups.is_empty() {
+            let gathered = plan.sequences.is_some_and(|gathered| gathered.view == view);
+            if plan.views[view].groups.is_empty() && !gathered {
                 continue;
             }
             let rows = &views[view];
@@ -136,6 +150,12 @@ impl Scoring {
             values: &values,
             put,
         };
+        if let Some(gathered) = plan.sequences.filter(|gathered| gathered.view == view)
+            && reason.is_none()
+            && !head.is_provisional()
+        {
+            self.gather_for_table(gathered, partitions, &row);
+        }
         for at in 0..plan.views[view].groups.len() {
             let group = plan.views[view].groups[at];
             let route = self.route(plan, partitions, (group, rows, index), reason.is_some());
@@ -242,6 +262,30 @@ impl Scoring {
         Ok(())
     }
 
+    /// Adds the sequence that ends with a row to those for a table. A row with too few before it has none.
+    fn gather_for_table(
+        &mut self,
+        gathered: GatheredView,
+        partitions: &mut Partitions,
+        row: &Row<'_>,
+    ) {
+        let PartitionState {
+            sequences,
+            gathered: memory,
+            ..
+        } = partitions.state(row.head.slot);
+        let Some(sequences) = &sequences[gathered.view] else {
+            return;
+        };
+        let gathering = Gathering {
+            columns: &Columns::All,
+            sequence: gathered.sequence,
+            max_gap: gathered.max_gap,
+            wanted: true,
+        };
+        let _ = self.gathered.sequence(&gathering, sequences, memory, row);
+    }
+
     /// Adds a row's input to what waits for a model, or says why it has none.
     fn gather(
         &mut self,
@@ -261,7 +305,13 @@ impl Scoring {
         let contract = &planned.model.contract;
         let told = match (contract.gathered(), sequences) {
             (Some(sequence), Some(sequences)) => {
-                pending.sequence((planned, sequence, wanted), sequences, memory, row)
+                let gathering = Gathering {
+                    columns: &planned.columns,
+                    sequence,
+                    max_gap: contract.max_gap,
+                    wanted,
+                };
+                pending.sequence(&gathering, sequences, memory, row)
             }
             _ if contract.is_recurrent() => pending.recurrent(planned, memory, row),
             _ => {

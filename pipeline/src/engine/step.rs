@@ -19,6 +19,7 @@ pub struct Step<'a> {
     pub views: &'a [Rows],
     /// One per model of the plan.
     pub outputs: &'a [ModelOutput],
+    pub sequences: Gathered<'a>,
     pub refused: &'a [Refused],
     /// In the order of their records; one entry per view that a reading came too late for.
     pub late: &'a [Late],
@@ -31,6 +32,15 @@ pub struct Step<'a> {
     /// Readings dropped because their asset had one at that instant.
     pub duplicates: u64,
     pub(super) partitions: &'a Partitions,
+}
+
+/// Sequences that were gathered for a table: see [`Plan::gather`].
+#[derive(Debug, Clone, Copy)]
+pub struct Gathered<'a> {
+    /// The row of the view that each ends with.
+    pub rows: &'a [u32],
+    /// Rows of a sequence oldest first, each with the view's features.
+    pub values: &'a [f32],
 }
 
 /// What one model said of a batch.

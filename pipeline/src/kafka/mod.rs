@@ -14,6 +14,10 @@
 //! the same identity, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be.
 //! `writing.rs` says when state is written down, `traced.rs` which spans there are of sampled messages. `killpoint.rs` names where a test may let the process die.
 //!
+//! `published.rs` reads outputs, to be compared with what the log gives.
+//!
+//! `copy.rs` sends a stretch of the input to another topic.
+//!
 //! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
 //!
 //! Invariants:
@@ -21,6 +25,7 @@
 //! - every client configuration comes from [`client::config`].
 
 pub mod client;
+pub mod copy;
 pub mod dead_letters;
 pub mod deliveries;
 mod identity;
@@ -32,6 +37,7 @@ mod pace;
 mod past;
 mod produce;
 mod progress;
+pub mod published;
 pub mod reader;
 pub mod redrive;
 mod renewal;

@@ -20,6 +20,9 @@ use super::client::{self, Role, Silent};
 use crate::config::Config;
 use crate::pulse;
 
+/// Kibibytes that several clients may fetch ahead together.
+const FETCHED_AHEAD: usize = 65_536;
+
 pub(super) struct Past {
     consumer: BaseConsumer<Silent>,
     /// Partitions that have not come to their end.
@@ -29,12 +32,21 @@ pub(super) struct Past {
 impl Past {
     /// A consumer that joins no group and commits nothing. It reads nothing yet.
     pub fn open(config: &Config) -> KafkaResult<Self> {
+        Past::open_among(config, 1)
+    }
+
+    /// As [`Self::open`], one of `clients` that share the memory for what is fetched ahead.
+    pub fn open_among(config: &Config, clients: usize) -> KafkaResult<Self> {
         let role = Role::Observer {
             group: &config.name,
         };
         let mut client = client::config(&config.kafka, role);
         // Control records of transactions stand at the end of a log too: only the client knows when it is there.
         client.set("enable.partition.eof", "true");
+        if clients > 1 {
+            let ahead = (FETCHED_AHEAD / clients).max(1_024).to_string();
+            client.set("queued.max.messages.kbytes", ahead);
+        }
         // What was damaged on the way is an error of the client, and not a reading.
         client.set("check.crcs", "true");
         Ok(Past {
@@ -87,7 +99,7 @@ impl Past {
     /// The next record; `None` when all partitions have been read to their end. Records that come to a
     /// partition behind its end while others are read are given too.
     pub fn next(&self) -> KafkaResult<Option<BorrowedMessage<'_>>> {
-        let deadline = Instant::now() + ANSWER;
+        let mut deadline = None;
         while !self.left.borrow().is_empty() {
             match self.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => return Ok(Some(message)),
@@ -95,7 +107,11 @@ impl Past {
                     self.left.borrow_mut().remove(&partition);
                 }
                 Some(Err(error)) if is_final(&error) => return Err(error),
-                Some(Err(_)) | None if Instant::now() > deadline => {
+                // Not asked for the time of each record: that costs as much as taking it.
+                Some(Err(_)) | None
+                    if Instant::now()
+                        > *deadline.get_or_insert_with(|| Instant::now() + ANSWER) =>
+                {
                     let code = RDKafkaErrorCode::OperationTimedOut;
                     return Err(KafkaError::MessageConsumption(code));
                 }

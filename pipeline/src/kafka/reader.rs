@@ -2,11 +2,13 @@
 //!
 //! It joins no group and commits nothing, so it never disturbs the pipeline. Aborted records are not seen.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Role};
@@ -146,23 +148,36 @@ impl Lag {
         })
     }
 
+    /// The first record of each partition that is not committed; a partition of which none is, is not in it.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub fn committed(&self) -> KafkaResult<BTreeMap<i32, i64>> {
+        let committed = self
+            .consumer
+            .committed_offsets(self.partitions.clone(), ANSWER)?;
+        let offset = |element: &TopicPartitionListElem<'_>| match element.offset() {
+            Offset::Offset(offset) => Some((element.partition(), offset)),
+            _ => None,
+        };
+        Ok(committed.elements().iter().filter_map(offset).collect())
+    }
+
     /// Messages behind, over all partitions.
     ///
     /// # Errors
     /// When the brokers do not answer.
     pub fn messages(&self) -> KafkaResult<u64> {
-        let committed = self
-            .consumer
-            .committed_offsets(self.partitions.clone(), ANSWER)?;
+        let committed = self.committed()?;
         let mut lag = 0;
-        for element in committed.elements() {
-            let (low, high) =
-                self.consumer
-                    .fetch_watermarks(&self.topic, element.partition(), ANSWER)?;
-            let position = match element.offset() {
-                Offset::Offset(offset) => offset.max(low),
-                _ => low,
-            };
+        for element in self.partitions.elements() {
+            let partition = element.partition();
+            let (low, high) = self
+                .consumer
+                .fetch_watermarks(&self.topic, partition, ANSWER)?;
+            let position = committed
+                .get(&partition)
+                .map_or(low, |offset| low.max(*offset));
             lag += (high - position).max(0) as u64;
         }
         Ok(lag)

@@ -11,7 +11,10 @@ mod serving;
 mod swap;
 mod views;
 
-use forewarn_models::{Loader, Model, Runtime};
+use std::time::Duration;
+
+use forewarn_models::contract::Sequence;
+use forewarn_models::{Contract, Loader, Model, Padding, Runtime};
 
 pub(crate) use serving::Serving;
 
@@ -40,6 +43,8 @@ pub struct Plan {
     pub alarms: Vec<AlarmSpec>,
     pub conditions: ConditionsSpec,
     pub align: Option<AlignSpec>,
+    /// Sequences that are gathered for a table.
+    pub sequences: Option<GatheredView>,
     /// How many signals a reading has.
     pub signals: usize,
 }
@@ -59,6 +64,15 @@ pub struct PlannedView {
     pub sequence: usize,
     /// Places of its groups in [`Plan::groups`].
     pub groups: Vec<usize>,
+}
+
+/// A view whose sequences are gathered for a table, as a model would get them.
+#[derive(Debug, Clone, Copy)]
+pub struct GatheredView {
+    /// Its place in [`Plan::views`].
+    pub view: usize,
+    pub sequence: Sequence,
+    pub max_gap: Option<Duration>,
 }
 
 /// Models that share the assets of a view among them.
@@ -157,6 +171,7 @@ impl Plan {
             groups,
             alarms,
             conditions,
+            sequences: None,
             signals: config.signals.len(),
             align: config
                 .align
@@ -165,12 +180,52 @@ impl Plan {
         })
     }
 
+    /// Lets rows come as they do for its models, and scores none of them.
+    pub fn score_nothing(&mut self) {
+        for view in &mut self.views {
+            view.groups.clear();
+        }
+        for group in &mut self.groups {
+            group.alarms.clear();
+        }
+    }
+
+    /// Gathers sequences of so many rows of a view: as the model of that length gets them that is served there, else
+    /// as one would that says nothing but its length.
+    pub fn gather(&mut self, view: usize, length: usize) {
+        let gathers = |planned: &&PlannedModel| {
+            let gathered = planned.model.contract.gathered();
+            planned.view == view && gathered.is_some_and(|gathered| gathered.length == length)
+        };
+        let like = self.models.iter().find(gathers);
+        let like = like.map(|planned| &planned.model.contract);
+        let plain = Sequence {
+            length,
+            padding: Padding::Edge,
+            step: 1,
+            min_rows: 1,
+        };
+        self.sequences = Some(GatheredView {
+            view,
+            sequence: like.and_then(Contract::gathered).unwrap_or(plain),
+            max_gap: like.and_then(|contract| contract.max_gap),
+        });
+        let planned = &mut self.views[view];
+        planned.sequence = planned.sequence.max(length + planned.revisable());
+        planned.ordered = true;
+    }
+
+    /// The place of the view called `name`.
+    pub fn view(&self, name: &str) -> Option<usize> {
+        self.views.iter().position(|view| view.view.name() == name)
+    }
+
     /// A number that stands for all that gives written state its meaning: how readings become rows, what is kept
     /// of them, and which network a recurrent model's state is of.
     pub fn fingerprint(&self, config: &Config) -> u64 {
         use std::fmt::Write;
         use std::hash::Hasher;
-        let mut text = config.meaning().to_owned();
+        let mut text = config.meaning();
         for planned in &self.models {
             let (model, contract) = (&planned.model, &planned.model.contract);
             let sequence = contract
