@@ -17,6 +17,7 @@ Not here: what the stages of the engine cost (`stages.rs`).
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -63,11 +64,17 @@ def table(places, values, ndjson):
 
 
 def measured(command, **options):
-    begun = time.monotonic()
+    begun, before = time.monotonic(), spent()
     done = subprocess.run(command, capture_output=True, text=True, **options)
     if done.returncode:
         sys.exit(f"{command[:3]}: {done.stdout}{done.stderr}")
-    return time.monotonic() - begun
+    return time.monotonic() - begun, spent() - before
+
+
+def spent():
+    """Processor seconds of all programs that have ended, in all their threads."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def compare(ours, theirs):
@@ -112,10 +119,12 @@ def main():
         for name in ("plain", "ndjson"):
             rows = compare(outputs["forewarn"], outputs[name])
         print(f"{rows:,} readings, {len(commands)} programs, {ROUNDS} rounds; tables are equal")
-        best = {name: min(seconds) for name, seconds in times.items()}
-        for name, seconds in best.items():
-            took = ", ".join(f"{second:.1f}" for second in times[name])
-            print(f"{name:10} {readings / seconds:>10,.0f} readings/s  {seconds / best['forewarn']:5.2f}  ({took} s)")
+        best = {name: [min(figures) for figures in zip(*taken)] for name, taken in times.items()}
+        for name, (wall, cpu) in best.items():
+            took = ", ".join(f"{wall:.1f}" for wall, _ in times[name])
+            ratios = [figure / ours for figure, ours in zip((wall, cpu), best["forewarn"])]
+            print(f"{name:10} {readings / wall:>10,.0f} readings/s  {ratios[0]:5.2f}  ({took} s)  "
+                  f"processor {cpu * 1e6 / readings:5.2f} us a reading  {ratios[1]:5.2f}")  # fmt: skip
 
 
 if __name__ == "__main__":
