@@ -17,6 +17,7 @@ mod candidate;
 mod card;
 mod past;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -24,12 +25,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use forewarn_pipeline::routing::Selection;
+use forewarn_training::baseline::Baseline;
 use forewarn_training::conformal;
 use forewarn_training::gate::{Difference, Verdict};
 use forewarn_training::judged::{Figures, Judged};
 use forewarn_training::labels::Labels;
+use forewarn_training::lives::Lives;
 use forewarn_training::recipe::{JudgedRows, Recipe};
-use forewarn_training::rul::{self, Progress, Trained};
+use forewarn_training::rows::Rows;
+use forewarn_training::rul::{self, Progress, Told, Trained};
 use forewarn_training::scaling::Scaling;
 use serde::Serialize;
 use serde_json::json;
@@ -97,27 +101,36 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
         &held_out,
     )?;
     let target = recipe.target();
-    let calibrating = Judged::new(held_out, &labels, target, JudgedRows::All).rows();
+    let calibrating = Judged::new(held_out, &labels, target, JudgedRows::All).rows(target.cap);
     let coverage = recipe.trainer.high - recipe.trainer.low;
     let margin = conformal::margin(calibrating.iter().copied(), coverage);
     let crossed = conformal::cross_checked(&calibrating, coverage);
-    let serving = candidate.admit(&config, margin)?;
-    let challenger = Judged::new(
-        past.said(&serving, &recipe, is_judged)?,
-        &labels,
-        target,
-        recipe.judge.rows,
-    );
+    let judge = |said: BTreeMap<String, Vec<(i64, Told)>>| {
+        Judged::new(said, &labels, target, recipe.judge.rows)
+    };
+    let challenger = judge(past.said(&candidate.admit(&config, margin)?, &recipe, is_judged)?);
     let champion = match candidate::champion(&config, &recipe)? {
-        Some(champion) => {
-            let said = past.said(&champion, &recipe, is_judged)?;
-            Some((
-                champion.version,
-                Judged::new(said, &labels, target, recipe.judge.rows),
-            ))
-        }
+        Some(champion) => Some((
+            champion.version,
+            judge(past.said(&champion, &recipe, is_judged)?),
+        )),
         None => None,
     };
+    let lives = |rows: &Rows| {
+        Lives::new(
+            rows,
+            &trained.model.scaling,
+            &labels,
+            target,
+            recipe.trainer.change,
+        )
+    };
+    let baseline = Baseline::fit(&lives(&train), target.cap, recipe.split.seed).map(|baseline| {
+        let rows = rows.only(is_judged);
+        let lives = lives(&rows);
+        let said = lives.by_asset(&rows, baseline.predict(&lives));
+        judge(said).figures(target.cap)
+    });
     let compared = champion.as_ref().and_then(|(_, champion)| {
         champion.against(&challenger, recipe.gate.confidence, recipe.split.seed)
     });
@@ -127,10 +140,11 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
         passes: verdict.passes,
         reason: verdict.reason,
         data,
-        figures: challenger.figures(),
+        figures: challenger.figures(target.cap),
         champion: champion
             .as_ref()
-            .map(|(version, judged)| (*version, judged.figures())),
+            .map(|(version, judged)| (*version, judged.figures(target.cap))),
+        baseline,
         compared,
         interval: Interval {
             nominal: coverage,
@@ -199,6 +213,8 @@ struct Report {
     /// Of the candidate, on the judged assets.
     figures: Figures,
     champion: Option<(u32, Figures)>,
+    /// Of a linear model of single rows. Its interval is none.
+    baseline: Option<Figures>,
     compared: Option<Difference>,
     interval: Interval,
     /// Between ONNX Runtime and the trainer, as a share of the cap: the largest of all held-back rows.
@@ -232,7 +248,7 @@ fn work_folder(args: &RetrainArgs, recipe: &Recipe) -> Result<PathBuf> {
 }
 
 fn train_with_progress(
-    data: (&forewarn_training::rows::Rows, Scaling, &Labels),
+    data: (&Rows, Scaling, &Labels),
     recipe: &Recipe,
     work: &Path,
 ) -> Result<Trained> {
@@ -322,19 +338,28 @@ impl Report {
             figures.mae,
             figures.nasa_score
         );
+        let held = figures.coverage.map_or("-".into(), percent);
         text += &format!(
-            "interval     {} nominal holds {} of them",
-            percent(self.interval.nominal),
-            percent(figures.coverage)
+            "interval     {} nominal holds {held} of those below the cap",
+            percent(self.interval.nominal)
         );
         if let Some(crossed) = self.interval.crossed {
-            text += &format!(", {} of held-back assets (cross-checked)", percent(crossed));
+            text += &format!(
+                ", {} of the held-back assets, each with the margin of the others",
+                percent(crossed)
+            );
         }
         text += "\n";
         if let Some((version, figures)) = &self.champion {
             text += &format!(
                 "champion     {} {version}: RMSE {:.2} on the same rows\n",
                 self.model, figures.rmse
+            );
+        }
+        if let Some(baseline) = &self.baseline {
+            text += &format!(
+                "linear       an elastic net on single rows: RMSE {:.2}\n",
+                baseline.rmse
             );
         }
         text += &format!("verdict      {}\n", self.reason);

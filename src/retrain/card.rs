@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use forewarn_training::judged::Judged;
+use forewarn_training::judged::{Figures, Judged};
 use forewarn_training::recipe::{JudgedRows, Recipe};
 
 use super::Report;
@@ -67,19 +67,21 @@ pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String 
     let _ = writeln!(text, "## Figures\n");
     let _ = writeln!(
         text,
-        "| | assets | rows | RMSE | MAE | NASA score (sum) | interval holds | mean width |"
+        "| | assets | rows | RMSE | MAE | NASA score (sum) | interval below the cap holds | mean width |"
     );
     let _ = writeln!(text, "|---|---:|---:|---:|---:|---:|---:|---:|");
-    let line = |name: &str, figures: &forewarn_training::judged::Figures| {
+    let line = |name: &str, figures: &Figures| {
+        let dash = || "-".to_owned();
+        let held = figures
+            .coverage
+            .map_or_else(dash, |share| format!("{:.1} %", share * 100.0));
+        let width = figures
+            .width
+            .map_or_else(dash, |width| format!("{width:.1}"));
+        let (assets, rows, score) = (figures.assets, figures.rows, figures.nasa_score);
+        let (rmse, mae) = (figures.rmse, figures.mae);
         format!(
-            "| {name} | {} | {} | {:.2} | {:.2} | {:.0} | {:.1} % | {:.1} |",
-            figures.assets,
-            figures.rows,
-            figures.rmse,
-            figures.mae,
-            figures.nasa_score,
-            figures.coverage * 100.0,
-            figures.width
+            "| {name} | {assets} | {rows} | {rmse:.2} | {mae:.2} | {score:.0} | {held} | {width} |"
         )
     };
     let _ = writeln!(text, "{}", line("this version", &report.figures));
@@ -90,6 +92,14 @@ pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String 
             line(&format!("champion, version {version}"), figures)
         );
     }
+    if let Some(figures) = &report.baseline {
+        let figures = Figures {
+            coverage: None,
+            width: None,
+            ..*figures
+        };
+        let _ = writeln!(text, "{}", line("an elastic net on single rows", &figures));
+    }
     let _ = writeln!(
         text,
         "\nThe interval is of {:.0} % nominally.",
@@ -98,7 +108,7 @@ pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String 
     if let Some(crossed) = report.interval.crossed {
         let _ = writeln!(
             text,
-            "On held-back assets that its margin was not taken from it holds {:.1} %.",
+            "Of the held-back assets, each with the margin of the others, it holds {:.1} %.",
             crossed * 100.0
         );
     }

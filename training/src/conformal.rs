@@ -7,6 +7,8 @@
 //! The proof wants rows that could change places. Rows of one asset are alike, so what counts is how many assets there
 //! are; the measured coverage ([`cross_checked`]) is of assets that the margin was not taken from.
 
+use std::collections::BTreeSet;
+
 use crate::rul::Told;
 
 /// One row that no training has seen.
@@ -39,20 +41,19 @@ pub fn coverage(rows: impl Iterator<Item = Row>, margin: f64) -> Option<f64> {
     (count > 0).then(|| held as f64 / count as f64)
 }
 
-/// The share that is held where the margin comes from other assets: each half of the assets is measured with the margin of
-/// the other half.
+/// The share that is held where the margin comes from other assets: each asset is measured with the margin of all others.
 pub fn cross_checked(rows: &[Row], wanted: f64) -> Option<f64> {
-    let half = |is_even: bool| {
-        rows.iter()
-            .copied()
-            .filter(move |row| (row.asset % 2 == 0) == is_even)
-    };
+    let assets: BTreeSet<usize> = rows.iter().map(|row| row.asset).collect();
     let mut held = 0.0;
-    for is_even in [true, false] {
-        let margin = margin(half(!is_even), wanted)?;
-        held += coverage(half(is_even), margin)? * half(is_even).count() as f64;
+    for asset in assets {
+        let of = |is_own: bool| {
+            let rows = rows.iter().copied();
+            rows.filter(move |row| (row.asset == asset) == is_own)
+        };
+        let margin = margin(of(false), wanted)?;
+        held += coverage(of(true), margin)? * of(true).count() as f64;
     }
-    Some(held / rows.len() as f64)
+    (!rows.is_empty()).then(|| held / rows.len() as f64)
 }
 
 #[cfg(test)]

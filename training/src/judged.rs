@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::conformal::Row;
+use crate::conformal::{self, Row};
 use crate::evaluate::{mae, nasa_score, rmse};
 use crate::gate::{Difference, compare};
 use crate::labels::Labels;
@@ -33,10 +33,10 @@ pub struct Figures {
     pub mae: f64,
     /// The sum over all rows: see [`nasa_score`].
     pub nasa_score: f64,
-    /// Share of the rows whose truth lies in the interval.
-    pub coverage: f64,
-    /// Mean width of the interval.
-    pub width: f64,
+    /// Share of the rows below the cap whose truth lies in the interval.
+    pub coverage: Option<f64>,
+    /// Mean width of the interval there.
+    pub width: Option<f64>,
 }
 
 impl Judged {
@@ -76,25 +76,18 @@ impl Judged {
         judged
     }
 
-    pub fn figures(&self) -> Figures {
+    pub fn figures(&self, cap: f64) -> Figures {
         let (told, truth) = columns(self.0.values());
-        let cases: Vec<&Case> = self.0.values().flatten().collect();
-        let held = cases
-            .iter()
-            .filter(|case| case.told.low <= case.truth && case.truth <= case.told.high);
-        let width: f64 = cases
-            .iter()
-            .map(|case| case.told.high - case.told.low)
-            .sum();
-        let rows = cases.len() as f64;
+        let below = self.rows(cap);
+        let width: f64 = below.iter().map(|row| row.told.high - row.told.low).sum();
         Figures {
             assets: self.0.len(),
-            rows: cases.len(),
+            rows: truth.len(),
             rmse: rmse(&told, &truth),
             mae: mae(&told, &truth),
             nasa_score: nasa_score(&told, &truth),
-            coverage: held.count() as f64 / rows,
-            width: width / rows,
+            coverage: conformal::coverage(below.iter().copied(), 0.0),
+            width: (!below.is_empty()).then(|| width / below.len() as f64),
         }
     }
 
@@ -111,11 +104,13 @@ impl Judged {
         (!pairs.is_empty()).then(|| compare(&pairs, metric, confidence, seed))
     }
 
-    /// All cases, for the margin of the interval.
-    pub fn rows(&self) -> Vec<Row> {
+    /// All cases below the cap, for the margin of the interval: at the cap an interval that ends there is always right,
+    /// and says nothing of how wide it should be.
+    pub fn rows(&self, cap: f64) -> Vec<Row> {
         let assets = self.0.values().enumerate();
         let rows = assets.flat_map(|(asset, cases)| {
-            cases.iter().map(move |case| Row {
+            let below = cases.iter().filter(move |case| case.truth < cap);
+            below.map(move |case| Row {
                 asset,
                 told: case.told,
                 truth: case.truth,

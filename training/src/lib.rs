@@ -18,6 +18,7 @@
 //! | [`neural`], [`rul`] | networks, their training, their nodes; an ensemble of them as a model |
 //! | [`onnx`], [`random`] | writing graphs; random numbers that are the same in every run |
 //! | [`conformal`], [`judged`], [`gate`] | the margin of an interval; what was said against what came true; is it better? |
+//! | [`baseline`] | a linear model that networks must beat |
 //! | [`evaluate`], [`calibrate`] | metrics; thresholds |
 //! | [`cars`], [`cmapss`], [`dataset`] | data sets |
 //!
@@ -26,6 +27,7 @@
 //! Invariants: everything but what reads and writes named files is pure; nothing reads a clock, the environment or Kafka,
 //! and nothing prints. The same input and seed give the same bits on one machine.
 
+pub mod baseline;
 pub mod calibrate;
 pub mod cars;
 pub mod cmapss;

@@ -13,12 +13,15 @@
 //! one is changed: blended with another life at the same remaining life, which leaves the target true; shifted by a
 //! constant per feature; and given sensor noise, of which blending takes some away.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::labels::Labels;
 use crate::neural::{Batch, Examples};
 use crate::random::Random;
 use crate::rows::Rows;
+use crate::rul::Told;
 use crate::scaling::Scaling;
 
 /// Rows of a life before which nothing is judged: too little of it has been seen.
@@ -155,12 +158,50 @@ impl Lives {
         &self.begins
     }
 
+    /// What was told at each row of each life, by asset and event time; `rows` are those that the lives are of.
+    pub fn by_asset(
+        &self,
+        rows: &Rows,
+        told: Vec<Vec<Told>>,
+    ) -> BTreeMap<String, Vec<(i64, Told)>> {
+        let mut by_asset: BTreeMap<String, Vec<(i64, Told)>> = BTreeMap::new();
+        for ((asset, first), told) in self.begins.iter().zip(told) {
+            let asset = &rows.assets[*asset];
+            let said = by_asset.entry(asset.asset.clone()).or_default();
+            said.extend(asset.times[*first..].iter().copied().zip(told));
+        }
+        by_asset
+    }
+
     /// Remaining life at each row of a life, in units and up to the cap.
     pub fn truth(&self, life: usize) -> impl Iterator<Item = Option<f64>> {
         self.lives[life]
             .left
             .iter()
             .map(|left| left.map(|left| left.min(self.target.cap)))
+    }
+
+    /// What a network gets of a row.
+    pub fn row(&self, life: usize, row: usize) -> impl Iterator<Item = f32> {
+        let life = &self.lives[life];
+        let features = &life.features[row * self.width..][..self.width];
+        features
+            .iter()
+            .copied()
+            .chain(self.told_beside(life, row, row))
+    }
+
+    /// What a row is told beside its features: a one in the place of its regime, and the age at `step`.
+    fn told_beside(
+        &self,
+        life: &Life,
+        row: usize,
+        step: usize,
+    ) -> impl Iterator<Item = f32> + use<> {
+        let regime = usize::from(life.regimes[row]);
+        let regimes =
+            (0..regime_inputs(self.regimes)).map(move |place| f32::from(u8::from(place == regime)));
+        regimes.chain([step as f32 / AGE - 1.0])
     }
 
     /// Does a row say how good a model is? Its remaining life must be known, and not so long that all models say the cap;
@@ -283,10 +324,7 @@ impl Examples for Lives {
                 if let (Some(drawn), Some(random)) = (&drawn, &mut random) {
                     self.change((place, row), &drawn[number], random, &mut values[begin..]);
                 }
-                let regime = usize::from(life.regimes[row]);
-                let regimes = 0..regime_inputs(self.regimes);
-                values.extend(regimes.map(|place| f32::from(u8::from(place == regime))));
-                values.push(step as f32 / AGE - 1.0);
+                values.extend(self.told_beside(life, row, step));
                 let left = life.left[row].filter(|_| step < life.left.len());
                 batch
                     .targets

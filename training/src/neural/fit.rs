@@ -269,7 +269,7 @@ impl<'a> Training<'a> {
         let device = self.device.clone().autodiff();
         let outputs = net.forward(&leaves, batch.tensors(&device), Some(random));
         let [targets, counts] = batch.targets(&device);
-        let loss = loss.of(outputs, targets, counts);
+        let loss = loss.of(&outputs, &targets, &counts);
         let mut gradients = loss.backward();
         let told = f64::from(loss.into_scalar::<f32>());
         let gradient = |leaf: &Tensor<2>| leaf.grad_remove(&mut gradients);

@@ -132,9 +132,9 @@ impl Loss {
     /// Of `outputs` [n, outputs] at `targets` and `counts`, both [n, 1].
     pub(super) fn of(
         &self,
-        outputs: Tensor<2>,
-        targets: Tensor<2>,
-        counts: Tensor<2>,
+        outputs: &Tensor<2>,
+        targets: &Tensor<2>,
+        counts: &Tensor<2>,
     ) -> Tensor<1> {
         let error = |column: usize| targets.clone() - outputs.clone().narrow(1, column, 1);
         let loss = match self {
@@ -147,7 +147,7 @@ impl Loss {
                 error(1).square() + quantiles.mul_scalar(*share)
             }
         };
-        (loss * counts.clone()).sum() / counts.sum()
+        (loss * counts.clone()).sum() / counts.clone().sum()
     }
 }
 

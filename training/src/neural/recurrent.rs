@@ -78,16 +78,16 @@ impl<'a> Gate<'a> {
         }
     }
 
-    fn from_input(&self, step: &Tensor<2>) -> Tensor<2> {
+    fn of_input(&self, step: &Tensor<2>) -> Tensor<2> {
         step.clone().matmul(self.input.clone()) + self.input_bias.clone()
     }
 
-    fn from_state(&self, state: &Tensor<2>) -> Tensor<2> {
+    fn of_state(&self, state: &Tensor<2>) -> Tensor<2> {
         state.clone().matmul(self.state.clone()) + self.state_bias.clone()
     }
 
     fn sum(&self, step: &Tensor<2>, state: &Tensor<2>) -> Tensor<2> {
-        self.from_input(step) + self.from_state(state)
+        self.of_input(step) + self.of_state(state)
     }
 }
 
@@ -125,7 +125,7 @@ impl Recurrent {
                 Cell::Gru => {
                     let [update, reset] = [0, 1].map(|g| sigmoid(gate(g).sum(step, &state)));
                     let hidden = gate(2);
-                    let new = (hidden.from_input(step) + reset * hidden.from_state(&state)).tanh();
+                    let new = (hidden.of_input(step) + reset * hidden.of_state(&state)).tanh();
                     // update * state + (1 - update) * new
                     new.clone() + update * (state - new)
                 }
