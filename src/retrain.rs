@@ -11,20 +11,21 @@
 //!
 //! Both models are judged by the engine that serves, so what is compared is what would have been published.
 //!
-//! Not here: everything that is mathematics (the `training` crate); what a person reads (`card.rs`).
+//! Not here: everything that is mathematics (the `training` crate); what is told of it (`report.rs`, `card.rs`).
 
 mod candidate;
 mod card;
 mod past;
+mod report;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use forewarn_pipeline::routing::Selection;
+use anyhow::{Context, Result};
+use forewarn_pipeline::Config;
 use forewarn_training::baseline::Baseline;
 use forewarn_training::conformal;
 use forewarn_training::gate::{Difference, Verdict};
@@ -33,16 +34,14 @@ use forewarn_training::labels::Labels;
 use forewarn_training::lives::Lives;
 use forewarn_training::recipe::{JudgedRows, Recipe};
 use forewarn_training::rows::Rows;
-use forewarn_training::rul::{self, Progress, Told, Trained};
+use forewarn_training::rul::{self, Progress, RulModel, Told, Trained};
 use forewarn_training::scaling::Scaling;
-use serde::Serialize;
-use serde_json::json;
 
 use crate::cli::RetrainArgs;
-use crate::model::Added;
-use crate::terminal::{progress, thousands};
+use crate::terminal::progress;
 use candidate::Candidate;
-use past::Past;
+use past::{Past, Serving};
+use report::{Data, Interval, Report};
 
 /// The status of a run that went well and gave no better model.
 pub(crate) const NOT_BETTER: u8 = 10;
@@ -51,86 +50,30 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
     let recipe = Recipe::read(&args.recipe)?;
     let config = args.past.load(&recipe.pipeline)?;
     let labels = read_labels(&recipe)?;
+    let work = work_folder(args, &recipe)?;
     let past = Past::new(&config, &args.past);
     let begun = Instant::now();
     let rows = past.rows(&recipe)?;
-    let learnt = Selection::new(&recipe.assets);
-    let judged = Selection::new(&recipe.judge.assets);
-    let is_named = !recipe.judge.assets.is_empty();
-    let is_held_out = |asset: &str| recipe.split.holds_out(asset);
-    let is_judged = |asset: &str| match is_named {
-        true => judged.takes(asset),
-        false => learnt.takes(asset) && is_held_out(asset),
-    };
-    let all = rows.only(|asset| learnt.takes(asset) && !(is_named && judged.takes(asset)));
-    let train = all.only(|asset| !is_held_out(asset));
-    let failed = train
-        .assets
-        .iter()
-        .filter(|rows| labels.left(&rows.asset, rows.times[0]).is_some());
-    let data = Data {
-        rows: train.len(),
-        assets: train.assets.len(),
-        failed: failed.count(),
-        held_out: all.assets.len() - train.assets.len(),
-        incomplete: rows.incomplete,
-        replay: begun.elapsed(),
-    };
-    if data.failed == 0 {
-        bail!(
-            "none of the {} assets that are learnt from has failed by {}: nothing tells their remaining life",
-            data.assets,
-            recipe.labels.failures.display()
-        );
-    }
+    let data = Data::of(&rows, &recipe, &labels, begun.elapsed())?;
+    let roles = recipe.roles();
+    let train = rows.only(|asset| roles.learns(asset));
     let begun = Instant::now();
     let scaling = Scaling::fit(&train, &recipe.scaling.per)?;
-    let work = work_folder(args, &recipe)?;
     let trained = train_with_progress((&train, scaling, &labels), &recipe, &work)?;
     let learning = begun.elapsed();
     let mut candidate = Candidate::new(&config, &recipe, &trained.model, &train, &work)?;
-    // Its own numbers, before there is a margin.
-    let held_out = past.said(&candidate.admit(&config, None)?, &recipe, |asset| {
-        learnt.takes(asset) && is_held_out(asset)
-    })?;
-    let difference = candidate.against_trainer(
-        &trained.model,
-        &all.only(is_held_out),
-        &labels,
-        &recipe,
-        &held_out,
-    )?;
-    let target = recipe.target();
-    let calibrating = Judged::new(held_out, &labels, target, JudgedRows::All).rows(target.cap);
-    let coverage = recipe.trainer.high - recipe.trainer.low;
-    let margin = conformal::margin(calibrating.iter().copied(), coverage);
-    let crossed = conformal::cross_checked(&calibrating, coverage);
-    let judge = |said: BTreeMap<String, Vec<(i64, Told)>>| {
-        Judged::new(said, &labels, target, recipe.judge.rows)
+    let job = Job {
+        config: &config,
+        recipe: &recipe,
+        labels: &labels,
+        past: &past,
     };
-    let challenger = judge(past.said(&candidate.admit(&config, margin)?, &recipe, is_judged)?);
+    let (interval, trainer_difference) = job.calibrate(&mut candidate, &rows)?;
+    let challenger = job.judge(&candidate.admit(&config, interval.margin)?)?;
     let champion = match candidate::champion(&config, &recipe)? {
-        Some(champion) => Some((
-            champion.version,
-            judge(past.said(&champion, &recipe, is_judged)?),
-        )),
+        Some(champion) => Some((champion.version, job.judge(&champion)?)),
         None => None,
     };
-    let lives = |rows: &Rows| {
-        Lives::new(
-            rows,
-            &trained.model.scaling,
-            &labels,
-            target,
-            recipe.trainer.change,
-        )
-    };
-    let baseline = Baseline::fit(&lives(&train), target.cap, recipe.split.seed).map(|baseline| {
-        let rows = rows.only(is_judged);
-        let lives = lives(&rows);
-        let said = lives.by_asset(&rows, baseline.predict(&lives));
-        judge(said).figures(target.cap)
-    });
     let compared = champion.as_ref().and_then(|(_, champion)| {
         champion.against(&challenger, recipe.gate.confidence, recipe.split.seed)
     });
@@ -140,18 +83,12 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
         passes: verdict.passes,
         reason: verdict.reason,
         data,
-        figures: challenger.figures(target.cap),
-        champion: champion
-            .as_ref()
-            .map(|(version, judged)| (*version, judged.figures(target.cap))),
-        baseline,
+        figures: challenger.figures(recipe.labels.cap),
+        champion: champion.map(|(version, judged)| (version, judged.figures(recipe.labels.cap))),
+        baseline: job.baseline(&rows, &trained.model),
         compared,
-        interval: Interval {
-            nominal: coverage,
-            margin,
-            crossed,
-        },
-        trainer_difference: difference,
+        interval,
+        trainer_difference,
         rounds: trained
             .rounds
             .iter()
@@ -164,12 +101,12 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
         true => Some(candidate.add(&config, &card, &report.reason, args)?),
         false => None,
     };
-    std::fs::write(work.join("card.md"), &card).context("the card")?;
-    report.tell(args, added.as_ref(), &work)?;
-    Ok(if report.passes {
-        Outcome::Added
-    } else {
-        Outcome::NotBetter
+    let file = work.join("card.md");
+    std::fs::write(&file, &card).context("the card")?;
+    report.tell(args.reply.output, added.as_ref(), &file)?;
+    Ok(match report.passes {
+        true => Outcome::Added,
+        false => Outcome::NotBetter,
     })
 }
 
@@ -180,53 +117,66 @@ pub(crate) enum Outcome {
     NotBetter,
 }
 
-/// What was learnt from.
-#[derive(Debug, Serialize)]
-struct Data {
-    rows: usize,
-    assets: usize,
-    /// Assets that have failed; the others are censored, and teach no remaining life.
-    failed: usize,
-    held_out: usize,
-    /// Rows without all features.
-    incomplete: u64,
-    #[serde(serialize_with = "seconds")]
-    replay: Duration,
+/// What all judgements of a run have in common.
+struct Job<'a> {
+    config: &'a Config,
+    recipe: &'a Recipe,
+    labels: &'a Labels,
+    past: &'a Past<'a>,
 }
 
-#[derive(Debug, Serialize)]
-struct Interval {
-    nominal: f64,
-    /// `None`: too few rows were held back.
-    margin: Option<f64>,
-    /// Coverage of assets that the margin was not taken from.
-    crossed: Option<f64>,
-}
+impl Job<'_> {
+    /// The margin of the candidate's interval, from the assets that are held back; and how far its graph is from its
+    /// trainer there.
+    fn calibrate(&self, candidate: &mut Candidate<'_>, rows: &Rows) -> Result<(Interval, f64)> {
+        let (recipe, roles) = (self.recipe, self.recipe.roles());
+        let is_held_out = |asset: &str| roles.calibrates(asset);
+        let serving = candidate.admit(self.config, None)?;
+        let said = self.past.said(&serving, recipe, is_held_out)?;
+        let apart = candidate.against_trainer(&rows.only(is_held_out), self.labels, &said)?;
+        let judged = Judged::new(said, self.labels, recipe.target(), JudgedRows::All);
+        let held_out = judged.rows(recipe.labels.cap);
+        let nominal = recipe.trainer.high - recipe.trainer.low;
+        let interval = Interval {
+            nominal,
+            margin: conformal::margin(held_out.iter().copied(), nominal),
+            crossed: conformal::cross_checked(&held_out, nominal),
+        };
+        Ok((interval, apart))
+    }
 
-/// Everything that is told of a run.
-#[derive(Debug, Serialize)]
-struct Report {
-    model: String,
-    passes: bool,
-    reason: String,
-    data: Data,
-    /// Of the candidate, on the judged assets.
-    figures: Figures,
-    champion: Option<(u32, Figures)>,
-    /// Of a linear model of single rows. Its interval is none.
-    baseline: Option<Figures>,
-    compared: Option<Difference>,
-    interval: Interval,
-    /// Between ONNX Runtime and the trainer, as a share of the cap: the largest of all held-back rows.
-    trainer_difference: f64,
-    /// Of each member: rounds, and which one was the best.
-    rounds: Vec<(usize, usize)>,
-    #[serde(serialize_with = "seconds")]
-    learning: Duration,
-}
+    /// What a version says of the assets that are judged.
+    fn judge(&self, serving: &Serving) -> Result<Judged> {
+        let roles = self.recipe.roles();
+        let said = self
+            .past
+            .said(serving, self.recipe, |asset| roles.judges(asset))?;
+        Ok(self.judged(said))
+    }
 
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
+    fn judged(&self, said: BTreeMap<String, Vec<(i64, Told)>>) -> Judged {
+        Judged::new(
+            said,
+            self.labels,
+            self.recipe.target(),
+            self.recipe.judge.rows,
+        )
+    }
+
+    /// What a linear model of single rows comes to on the same assets.
+    fn baseline(&self, rows: &Rows, model: &RulModel) -> Option<Figures> {
+        let (recipe, roles) = (self.recipe, self.recipe.roles());
+        let lives = |rows: &Rows| {
+            let change = recipe.trainer.change;
+            Lives::new(rows, &model.scaling, self.labels, recipe.target(), change)
+        };
+        let train = lives(&rows.only(|asset| roles.learns(asset)));
+        let baseline = Baseline::fit(&train, recipe.labels.cap, recipe.split.seed)?;
+        let rows = rows.only(|asset| roles.judges(asset));
+        let lives = lives(&rows);
+        let said = lives.by_asset(&rows, baseline.predict(&lives));
+        Some(self.judged(said).figures(recipe.labels.cap))
+    }
 }
 
 fn read_labels(recipe: &Recipe) -> Result<Labels> {
@@ -298,79 +248,5 @@ fn verdict(recipe: &Recipe, compared: Option<&Difference>, challenger: &Judged) 
                 recipe.model
             ),
         },
-    }
-}
-
-impl Report {
-    fn tell(&self, args: &RetrainArgs, added: Option<&Added>, work: &Path) -> Result<()> {
-        let mut value = json!({ "report": self, "card": work.join("card.md") });
-        if let Some(added) = added {
-            value["added"] = added.json();
-        }
-        args.reply.output.print(&value, || self.text(added, work))
-    }
-
-    fn text(&self, added: Option<&Added>, work: &Path) -> String {
-        let (data, figures) = (&self.data, &self.figures);
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
-        let mut text = format!(
-            "learnt from  {} rows of {} assets, {} of which failed; {} assets held back ({:.0} s from the log)\n",
-            thousands(data.rows as u64),
-            data.assets,
-            data.failed,
-            data.held_out,
-            data.replay.as_secs_f64()
-        );
-        text += &format!(
-            "trained      {} networks in {:.0} s\n",
-            self.rounds.len(),
-            self.learning.as_secs_f64()
-        );
-        text += &format!(
-            "graph        equals the trainer within {:.1e} of the cap on held-back rows\n",
-            self.trainer_difference
-        );
-        text += &format!(
-            "judged       {} rows of {} assets: RMSE {:.2}, MAE {:.2}, NASA score {:.0}\n",
-            thousands(figures.rows as u64),
-            figures.assets,
-            figures.rmse,
-            figures.mae,
-            figures.nasa_score
-        );
-        let held = figures.coverage.map_or("-".into(), percent);
-        text += &format!(
-            "interval     {} nominal holds {held} of those below the cap",
-            percent(self.interval.nominal)
-        );
-        if let Some(crossed) = self.interval.crossed {
-            text += &format!(
-                ", {} of the held-back assets, each with the margin of the others",
-                percent(crossed)
-            );
-        }
-        text += "\n";
-        if let Some((version, figures)) = &self.champion {
-            text += &format!(
-                "champion     {} {version}: RMSE {:.2} on the same rows\n",
-                self.model, figures.rmse
-            );
-        }
-        if let Some(baseline) = &self.baseline {
-            text += &format!(
-                "linear       an elastic net on single rows: RMSE {:.2}\n",
-                baseline.rmse
-            );
-        }
-        text += &format!("verdict      {}\n", self.reason);
-        match added {
-            Some(added) => text + &added.text(),
-            None => {
-                text + &format!(
-                    "no version is added; its card is {}",
-                    work.join("card.md").display()
-                )
-            }
-        }
     }
 }

@@ -64,7 +64,7 @@ impl<'a> Candidate<'a> {
         let times = || train.assets.iter().flat_map(|rows| rows.times.iter());
         let lineage = json!({
             "tool": format!("forewarn {}", env!("CARGO_PKG_VERSION")),
-            "recipe": format!("{recipe:?}"),
+            "recipe": recipe.text,
             "topic": config.source.topic,
             "view": recipe.view,
             "rows": train.len(),
@@ -147,12 +147,11 @@ impl<'a> Candidate<'a> {
     /// The largest difference between what the graph says in the engine and what the trainer says, as a share of the cap.
     pub fn against_trainer(
         &self,
-        model: &RulModel,
         rows: &Rows,
         labels: &Labels,
-        recipe: &Recipe,
         said: &BTreeMap<String, Vec<(i64, Told)>>,
     ) -> Result<f64> {
+        let (recipe, model) = (self.recipe, self.model);
         let lives = Lives::new(
             rows,
             &model.scaling,

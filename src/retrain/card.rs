@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use forewarn_training::judged::{Figures, Judged};
 use forewarn_training::recipe::{JudgedRows, Recipe};
 
-use super::Report;
+use super::report::Report;
 
 /// Bands of remaining life that errors are told in.
 const BANDS: usize = 5;

@@ -139,11 +139,6 @@ impl Labels {
         let mut distances = failures.map(|failure| failure - time);
         distances.any(|left| (-after..=before).contains(&left))
     }
-
-    /// Assets that failed.
-    pub fn assets(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
 }
 
 fn fields(line: &str) -> Vec<String> {

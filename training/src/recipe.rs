@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use forewarn_pipeline::routing::Selection;
 use serde::Deserialize;
 
 use crate::gate::Rule;
@@ -65,6 +66,9 @@ pub struct Recipe {
     pub judge: Judging,
     #[serde(default)]
     pub gate: Rule,
+    /// As it was written, for lineage.
+    #[serde(skip)]
+    pub text: String,
 }
 
 /// `[labels]`: what happened to the assets.
@@ -117,6 +121,39 @@ pub enum JudgedRows {
     Last,
 }
 
+/// What each asset is for.
+#[derive(Debug)]
+pub struct Roles<'a> {
+    recipe: &'a Recipe,
+    named: Selection,
+    judged: Selection,
+}
+
+impl Roles<'_> {
+    /// Networks learn from it.
+    pub fn learns(&self, asset: &str) -> bool {
+        self.takes(asset) && !self.recipe.split.holds_out(asset)
+    }
+
+    /// Held back, and so the margin of the interval is taken from it.
+    pub fn calibrates(&self, asset: &str) -> bool {
+        self.takes(asset) && self.recipe.split.holds_out(asset)
+    }
+
+    /// Models are judged on it.
+    pub fn judges(&self, asset: &str) -> bool {
+        match self.recipe.judge.assets.is_empty() {
+            true => self.calibrates(asset),
+            false => self.judged.takes(asset),
+        }
+    }
+
+    fn takes(&self, asset: &str) -> bool {
+        let is_set_apart = !self.recipe.judge.assets.is_empty() && self.judged.takes(asset);
+        self.named.takes(asset) && !is_set_apart
+    }
+}
+
 fn all() -> Vec<String> {
     vec!["*".into()]
 }
@@ -147,6 +184,7 @@ impl Recipe {
         let mut recipe: Recipe = toml::from_str(text).map_err(|error| error.to_string())?;
         recipe.pipeline = folder.join(&recipe.pipeline);
         recipe.labels.failures = folder.join(&recipe.labels.failures);
+        text.clone_into(&mut recipe.text);
         let (split, learning) = (&recipe.split, &recipe.trainer.learning);
         let wrong = [
             (recipe.labels.cap <= 0.0, "labels.cap must be above 0"),
@@ -195,6 +233,14 @@ impl Recipe {
         Ok(recipe)
     }
 
+    pub fn roles(&self) -> Roles<'_> {
+        Roles {
+            recipe: self,
+            named: Selection::new(&self.assets),
+            judged: Selection::new(&self.judge.assets),
+        }
+    }
+
     pub fn target(&self) -> Target {
         Target {
             unit: i64::try_from(self.labels.unit_lasts.as_micros()).unwrap_or(i64::MAX),
@@ -224,6 +270,28 @@ mod tests {
             }
         );
         assert_eq!(recipe.assets, ["*"]);
+    }
+
+    #[test]
+    fn an_asset_has_one_role_unless_held_back_ones_are_judged() {
+        let roles_of = |more: &str, asset: &str| {
+            let recipe = Recipe::parse(&format!("{SMALL}{more}"), Path::new(".")).unwrap();
+            let roles = recipe.roles();
+            (
+                roles.learns(asset),
+                roles.calibrates(asset),
+                roles.judges(asset),
+            )
+        };
+        for n in 0..50 {
+            let asset = format!("pump-{n}");
+            let (learns, calibrates, judges) = roles_of("", &asset);
+            assert!(learns != calibrates && judges == calibrates, "{asset}");
+            let named = "[judge]\nassets = [\"pump-7\"]\n";
+            let (learns, calibrates, judges) = roles_of(named, &asset);
+            assert_eq!(judges, n == 7, "{asset}");
+            assert!((learns != calibrates) == (n != 7), "{asset}");
+        }
     }
 
     #[test]
