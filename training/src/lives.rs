@@ -80,6 +80,16 @@ struct Life {
     left: Vec<Option<f64>>,
 }
 
+impl Life {
+    /// The row with as much remaining life, of a life that failed; before its beginning it is gone through backwards.
+    fn row_with(&self, left: f64) -> usize {
+        let most = self.left[0].unwrap_or(0.0);
+        let wanted = if left > most { 2.0 * most - left } else { left };
+        let later = |row: &Option<f64>| row.is_some_and(|row| row > wanted);
+        self.left.partition_point(later).min(self.left.len() - 1)
+    }
+}
+
 /// All lives of some assets.
 #[derive(Debug, Clone)]
 pub struct Lives {
@@ -90,6 +100,8 @@ pub struct Lives {
     regimes: usize,
     target: Target,
     change: Change,
+    /// Lives that ended with a failure.
+    failed: Vec<usize>,
     /// Of each feature, in scaled units: from differences between neighbouring rows, which hold it twice.
     noise: Vec<f32>,
 }
@@ -137,8 +149,12 @@ impl Lives {
             regimes: scaling.regimes(),
             target,
             change,
+            failed: Vec::new(),
             noise: Vec::new(),
         };
+        let ended = lives.lives.iter().enumerate();
+        let ended = ended.filter(|(_, life)| life.left[0].is_some());
+        lives.failed = ended.map(|(place, _)| place).collect();
         lives.noise = lives.measure_noise();
         lives
     }
@@ -232,12 +248,12 @@ impl Lives {
     fn draw(&self, random: &mut Random) -> Drawn {
         let change = &self.change;
         let blends = random.unit() < change.blended;
-        let partner = random.below(self.lives.len());
+        let partner = self.failed.get(random.below(self.failed.len()));
         let own = change.own + (1.0 - change.own) * random.unit();
         let own = if blends { own } else { 1.0 };
         let other = 1.0 - own;
         Drawn {
-            partner,
+            partner: partner.copied(),
             own: own as f32,
             other: other as f32,
             noise: (1.0 - own * own - other * other).max(0.0).sqrt() as f32,
@@ -255,14 +271,17 @@ impl Lives {
         random: &mut Random,
         features: &mut [f32],
     ) {
-        let partner = &self.lives[drawn.partner];
-        // As far from the end; before the beginning of a shorter life, it is gone through backwards.
-        let (length, of_partner) = (self.lives[life].left.len(), partner.left.len());
-        let same = (of_partner as isize - (length - row) as isize)
-            .unsigned_abs()
-            .min(of_partner - 1);
-        let other = &partner.features[same * self.width..][..self.width];
+        // Of a life that nobody knows the end of there is nothing that is as far from its own.
+        let left = self.lives[life].left[row];
+        let other = drawn.partner.zip(left).map(|(partner, left)| {
+            let partner = &self.lives[partner];
+            &partner.features[partner.row_with(left) * self.width..][..self.width]
+        });
         for (place, value) in features.iter_mut().enumerate() {
+            let Some(other) = other else {
+                *value += drawn.shift[place];
+                continue;
+            };
             *value = drawn.own * *value + drawn.other * other[place] + drawn.shift[place];
             if drawn.noise > 0.0 {
                 *value += drawn.noise * self.noise[place] * random.normal() as f32;
@@ -281,7 +300,8 @@ impl Lives {
 
 /// What is done to one life.
 struct Drawn {
-    partner: usize,
+    /// A life that ended with a failure.
+    partner: Option<usize>,
     own: f32,
     other: f32,
     noise: f32,
@@ -332,5 +352,29 @@ impl Examples for Lives {
                 batch.counts.push(self.counts(left));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_another_life_is_as_far_from_its_failure() {
+        let life = |left: &[f64]| Life {
+            features: Vec::new(),
+            regimes: Vec::new(),
+            left: left.iter().copied().map(Some).collect(),
+        };
+        let hourly = life(&[4.0, 3.0, 2.0, 1.0, 0.0]);
+        let rows = [0.0, 1.0, 4.0, 5.0, 6.0, 9.0].map(|left| hourly.row_with(left));
+        assert_eq!(
+            rows,
+            [4, 3, 0, 1, 2, 4],
+            "beyond its beginning it goes backwards"
+        );
+        // One that is read less often gives its next row.
+        let seldom = life(&[10.0, 5.0, 0.5]);
+        assert_eq!([7.0, 5.0, 0.0].map(|left| seldom.row_with(left)), [1, 1, 2]);
     }
 }

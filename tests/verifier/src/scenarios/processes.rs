@@ -97,6 +97,11 @@ pub(super) fn zombie(stage: &mut Stage, extent: Extent) -> Result<()> {
         let stopped = stage.fleet.signal(zombie, Signal::Stop);
         stage.fired(stopped, "SIGSTOP");
         stage.pause(2 * session)?;
+        // A group on a busy machine may be slow to notice.
+        let deadline = Instant::now() + RECOVERY;
+        while !stage.fleet.was_assigned(other, other_log) && Instant::now() < deadline {
+            stage.pause(Duration::from_millis(50))?;
+        }
         let took_over = stage.fleet.was_assigned(other, other_log);
         stage.fired(took_over, "nobody took the partitions over");
         stage.fleet.signal(zombie, Signal::Continue);
