@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::Value;
-use support::{path, root, run, run_ok, text};
+use support::{copy_folder, path, root, run, run_ok, text};
 
 /// 20 simulated cars for 50 minutes, which are 0.69 car-days, and a repository of one's own.
 struct Fleet {
@@ -23,12 +23,7 @@ impl Fleet {
         let fleet = Fleet {
             dir: tempfile::tempdir().unwrap(),
         };
-        let version = fleet.version(1);
-        fs::create_dir_all(&version).unwrap();
-        for entry in fs::read_dir(root().join("models/zoo/car-anomaly/1")).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), version.join(entry.file_name())).unwrap();
-        }
+        copy_folder(&root().join("models/zoo/car-anomaly/1"), &fleet.version(1));
         let config = fs::read_to_string(root().join("deploy/cars.toml")).unwrap();
         let own = config.replace("../models/zoo", "models");
         assert_ne!(own, config);

@@ -14,12 +14,10 @@ use std::time::Duration;
 use polars::prelude::{
     ChunkCompareEq as _, ChunkCompareIneq as _, DataFrame, ParquetReader, SerReader,
 };
-use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 use support::{
-    Feeder, Pipeline, Record, brokers, create_topic, path, read_committed, root, run, run_ok, text,
+    Feeder, Pipeline, Record, brokers, copy_folder, create_topic, path, read_committed, root, run,
+    run_ok, text,
 };
 
 const WAIT: Duration = Duration::from_secs(60);
@@ -57,14 +55,9 @@ impl Past {
     fn new(name: &str) -> Option<Self> {
         let brokers = brokers()?;
         let dir = tempfile::tempdir().unwrap();
-        for (from, name) in [("plain", "plain"), ("plain", "twin")] {
-            let to = dir.path().join("models").join(name).join("1");
-            fs::create_dir_all(&to).unwrap();
-            let from = root().join("tests/fixtures/models").join(from).join("1");
-            for file in fs::read_dir(from).unwrap() {
-                let file = file.unwrap();
-                fs::copy(file.path(), to.join(file.file_name())).unwrap();
-            }
+        for name in ["plain", "twin"] {
+            let from = root().join("tests/fixtures/models/plain/1");
+            copy_folder(&from, &dir.path().join("models").join(name).join("1"));
         }
         let toml = served(&dir.path().join("models"));
         let pipeline = Pipeline::new(name, &brokers, SOURCE, &toml);
@@ -111,6 +104,14 @@ impl Past {
         run_ok(&[&config, args].concat())
     }
 
+    /// What it says of why it can't.
+    fn refused(&self, args: &[&str]) -> String {
+        let config = ["replay", "--config", self.pipeline.config()];
+        let refused = run(&[&config, args].concat());
+        assert_eq!(refused.status.code(), Some(1));
+        text(&refused.stderr)
+    }
+
     /// Rows of a view in a stretch.
     fn rows(&self, view: &str, name: &str, stretch: &[&str]) -> DataFrame {
         let output = self.path(name);
@@ -133,11 +134,13 @@ fn verify(config: &str) -> (Option<i32>, Value) {
     (output.status.code(), told)
 }
 
+fn read(path: impl AsRef<Path>) -> DataFrame {
+    let file = fs::File::open(path).unwrap();
+    ParquetReader::new(file).finish().unwrap()
+}
+
 fn table(path: &Path) -> DataFrame {
-    let frame = ParquetReader::new(fs::File::open(path).unwrap())
-        .finish()
-        .unwrap();
-    frame
+    read(path)
         .sort(["partition", "offset", "asset", "time"], Default::default())
         .unwrap()
 }
@@ -158,6 +161,12 @@ fn folder(path: &Path) -> (usize, DataFrame) {
         .unwrap()
         .sort(["partition", "offset", "asset", "time"], Default::default());
     (dates.len(), all.unwrap())
+}
+
+/// What stands beside a table.
+fn lineage(output: &str) -> Value {
+    let text = fs::read_to_string(format!("{output}.lineage.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 fn assert_same(told: &DataFrame, expected: &DataFrame) {
@@ -208,22 +217,9 @@ fn a_stretch_is_the_whole_filtered_by_time_offset_or_asset() {
         let told = past.rows(view, "asset.parquet", &["--asset", "*-3"]);
         assert_same(&told, &whole.filter(&asset).unwrap());
     }
-    let wrong = run(&[
-        "replay",
-        "--config",
-        past.pipeline.config(),
-        "--view",
-        "v",
-        "--output",
-        "x.parquet",
-        "--offsets",
-        "7:0..5",
-    ]);
-    assert!(
-        text(&wrong.stderr).contains("has no partition 7: it has 0 to 1"),
-        "{}",
-        text(&wrong.stderr)
-    );
+    let output = past.path("none.parquet");
+    let told = past.refused(&["--view", "v", "--output", &output, "--offsets", "7:0..5"]);
+    assert!(told.contains("has no partition 7: it has 0 to 1"), "{told}");
 }
 
 #[test]
@@ -235,8 +231,7 @@ fn a_stretch_by_offsets_does_not_read_the_log_to_its_end() {
     let read = |view: &str| -> i64 {
         let output = format!("{output}-{view}.csv");
         past.replay(&["--view", view, "--output", &output, "--offsets", "0:0..20"]);
-        let lineage = fs::read_to_string(format!("{output}.lineage.json")).unwrap();
-        let lineage: Value = serde_json::from_str(&lineage).unwrap();
+        let lineage = lineage(&output);
         assert_eq!(lineage["exact"], true);
         assert_eq!(lineage["stretch"]["offsets"]["0"], json!([[0, 20]]));
         assert!(lineage["partitions"]["1"].is_null());
@@ -259,33 +254,16 @@ fn a_folder_by_date_holds_the_rows_of_the_single_file() {
     let (dates, rows) = folder(Path::new(&output));
     assert_eq!(dates, 2);
     assert_same(&rows, &whole);
-    let lineage: Value =
-        serde_json::from_str(&fs::read_to_string(format!("{output}.lineage.json")).unwrap())
-            .unwrap();
-    assert_eq!(lineage["rows"], whole.height());
-    assert_eq!(lineage["topic"], past.pipeline.topic.as_str());
-    let hash = lineage["feature_hash"].as_str().unwrap().to_owned();
+    let told = lineage(&output);
+    assert_eq!(told["rows"], whole.height());
+    assert_eq!(told["topic"], past.pipeline.topic.as_str());
     // The same features have the same hash, others another one.
     let other = past.path("other.csv");
     past.replay(&["--view", "w", "--output", &other]);
-    let lineage: Value =
-        serde_json::from_str(&fs::read_to_string(format!("{other}.lineage.json")).unwrap())
-            .unwrap();
-    assert_ne!(lineage["feature_hash"], hash.as_str());
-    let again = run(&[
-        "replay",
-        "--config",
-        past.pipeline.config(),
-        "--view",
-        "v",
-        "--output",
-        &output,
-    ]);
-    assert!(
-        text(&again.stderr).contains("is there already"),
-        "{}",
-        text(&again.stderr)
-    );
+    assert!(told["feature_hash"].is_string());
+    assert_ne!(lineage(&other)["feature_hash"], told["feature_hash"]);
+    let told = past.refused(&["--view", "v", "--output", &output]);
+    assert!(told.contains("is there already"), "{told}");
 }
 
 #[test]
@@ -316,15 +294,16 @@ fn what_was_published_is_what_the_log_gives_until_one_value_is_changed() {
     changed["anomaly"]["score"] = 1e9.into();
     let other = format!("{}-changed", past.pipeline.predictions);
     create_topic(&past.brokers, &other, 1);
-    let plant = Plant::new(&past.brokers, &other);
+    let feeder = Feeder::new(&past.brokers, &other);
+    let publish = |id: &str, value: &[u8]| feeder.send_with(b"x", value, &[("ce_id", id)]);
     for record in &records {
         let value = match record == victim {
             true => changed.to_string().into_bytes(),
             false => record.payload.clone().unwrap(),
         };
-        plant.send(&record.headers["ce_id"], &value);
+        publish(&record.headers["ce_id"], &value);
     }
-    plant.flush();
+    feeder.flush();
     let config = fs::read_to_string(past.pipeline.config()).unwrap();
     let own = format!("predictions = \"{}\"", past.pipeline.predictions);
     fs::write(
@@ -344,47 +323,12 @@ fn what_was_published_is_what_the_log_gives_until_one_value_is_changed() {
     assert_eq!(first["published"], changed.to_string());
 
     // One that comes twice, and one that is of no row.
-    plant.send(&victim.headers["ce_id"], victim.payload.as_ref().unwrap());
+    publish(&victim.headers["ce_id"], victim.payload.as_ref().unwrap());
     changed["source"]["offset"] = 399.into();
-    plant.send("nobody's", changed.to_string().as_bytes());
-    plant.flush();
+    publish("nobody's", changed.to_string().as_bytes());
+    feeder.flush();
     let (_, told) = verify(&past.path("changed.toml"));
     assert_eq!(told["predictions"]["counts"]["unexpected"], 2, "{told:#}");
-}
-
-/// Publishes values under ids.
-struct Plant {
-    producer: BaseProducer,
-    topic: String,
-}
-
-impl Plant {
-    fn new(brokers: &str, topic: &str) -> Self {
-        let mut config = ClientConfig::new();
-        Plant {
-            producer: config.set("bootstrap.servers", brokers).create().unwrap(),
-            topic: topic.to_owned(),
-        }
-    }
-
-    fn send(&self, id: &str, value: &[u8]) {
-        let headers = OwnedHeaders::new().insert(Header {
-            key: "ce_id",
-            value: Some(id),
-        });
-        let record = BaseRecord::to(&self.topic)
-            .key("x")
-            .payload(value)
-            .headers(headers);
-        self.producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .unwrap();
-    }
-
-    fn flush(&self) {
-        self.producer.flush(Duration::from_secs(30)).unwrap();
-    }
 }
 
 #[test]
@@ -462,11 +406,7 @@ fn a_backtest_scores_the_past_with_another_version() {
     };
     // Twice the threshold; the scores are the same.
     let (first, second) = (past.path("models/plain/1"), past.path("models/plain/2"));
-    fs::create_dir_all(&second).unwrap();
-    for file in fs::read_dir(&first).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), Path::new(&second).join(file.file_name())).unwrap();
-    }
+    copy_folder(Path::new(&first), Path::new(&second));
     fs::write(
         Path::new(&second).join("model.toml"),
         "threshold = 1234.5\n",
@@ -475,9 +415,7 @@ fn a_backtest_scores_the_past_with_another_version() {
     let scores = |version: &str, name: &str| {
         let output = past.path(name);
         past.replay(&["--model", version, "--output", &output]);
-        let frame = ParquetReader::new(fs::File::open(&output).unwrap())
-            .finish()
-            .unwrap();
+        let frame = read(&output);
         let plain = frame.column("model").unwrap().str().unwrap().equal("plain");
         frame.filter(&plain).unwrap()
     };
@@ -494,21 +432,9 @@ fn a_backtest_scores_the_past_with_another_version() {
         new.column("version").unwrap().u32().unwrap().get(0),
         Some(2)
     );
-    let config = past.pipeline.config();
-    let unknown = run(&[
-        "replay",
-        "--config",
-        config,
-        "--model",
-        "nobody@1",
-        "--output",
-        "x.parquet",
-    ]);
-    assert!(
-        text(&unknown.stderr).contains("does not serve nobody"),
-        "{}",
-        text(&unknown.stderr)
-    );
+    let output = past.path("none.parquet");
+    let told = past.refused(&["--model", "nobody@1", "--output", &output]);
+    assert!(told.contains("does not serve nobody"), "{told}");
 }
 
 #[test]
@@ -527,9 +453,7 @@ fn a_sequence_is_the_last_rows_of_its_asset_oldest_first_with_the_first_one_repe
         ]
         .concat(),
     );
-    let told = ParquetReader::new(fs::File::open(&output).unwrap())
-        .finish()
-        .unwrap();
+    let told = read(&output);
     let values = |frame: &DataFrame, name: &str| -> Vec<f64> {
         let column = frame
             .column(name)
@@ -574,9 +498,7 @@ fn a_sequence_is_the_last_rows_of_its_asset_oldest_first_with_the_first_one_repe
         "--offsets",
         "0:0..5",
     ]);
-    let told = ParquetReader::new(fs::File::open(&begin).unwrap())
-        .finish()
-        .unwrap();
+    let told = read(&begin);
     let first = a[0];
     let expected = [first, first, first, first, first, first, first, a[1]];
     assert_eq!(values(&told, "a"), expected[..told.height()]);
@@ -590,24 +512,10 @@ fn messages_are_copied_as_they_are() {
     };
     let topic = past.pipeline.topic.as_str();
     // One with headers that is no reading, and one without key and value.
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &past.brokers)
-        .create()
-        .unwrap();
-    let headers = OwnedHeaders::new().insert(Header {
-        key: "trace",
-        value: Some("7"),
-    });
-    let odd = BaseRecord::to(topic)
-        .key("k")
-        .payload("not JSON")
-        .headers(headers)
-        .partition(1)
-        .timestamp(BEGIN);
-    producer.send(odd).map_err(|(error, _)| error).unwrap();
-    let empty: BaseRecord<'_, str, str> = BaseRecord::to(topic).partition(0);
-    producer.send(empty).map_err(|(error, _)| error).unwrap();
-    producer.flush(Duration::from_secs(30)).unwrap();
+    let feeder = Feeder::new(&past.brokers, topic);
+    feeder.send_with(b"k", b"not JSON", &[("trace", "7")]);
+    feeder.send(None, None, Some(0));
+    feeder.flush();
 
     let messages = (ASSETS * STEPS + 2) as usize;
     let by_partition = |topic: &str, expected: usize| -> Vec<Record> {
@@ -656,18 +564,7 @@ fn messages_are_copied_as_they_are() {
     );
 
     for own in [topic, &past.pipeline.predictions] {
-        let refused = run(&[
-            "replay",
-            "--config",
-            past.pipeline.config(),
-            "--to-topic",
-            own,
-        ]);
-        assert_eq!(refused.status.code(), Some(1));
-        assert!(
-            text(&refused.stderr).contains("name another one"),
-            "{}",
-            text(&refused.stderr)
-        );
+        let told = past.refused(&["--to-topic", own]);
+        assert!(told.contains("name another one"), "{told}");
     }
 }

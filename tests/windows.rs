@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::{
-    Feeder, Pipeline, Record, Running, brokers, create_topic, data, equals_live, forewarn,
-    read_committed, root, run_ok, unique,
+    Feeder, Pipeline, Record, Running, brokers, copy_folder, create_topic, data, equals_live,
+    forewarn, read_committed, root, run_ok, unique,
 };
 
 const WAIT: Duration = Duration::from_secs(90);
@@ -278,15 +278,10 @@ fn live_equals_replay(shipped: &str, feed: &[&str], windows: &str, model: &str, 
     // One repository with the shipped model and the fixture.
     let repository = dir.path().join("models");
     for (from, name) in [("models/zoo", model), ("tests/fixtures/models", "plain")] {
-        let (from, to) = (
-            root().join(from).join(name).join("1"),
-            repository.join(name).join("1"),
+        copy_folder(
+            &root().join(from).join(name).join("1"),
+            &repository.join(name).join("1"),
         );
-        std::fs::create_dir_all(&to).unwrap();
-        for file in std::fs::read_dir(from).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
     }
     let mut table: toml::Table = std::fs::read_to_string(root().join(shipped))
         .unwrap()

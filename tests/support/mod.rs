@@ -413,6 +413,15 @@ pub fn create_topic_with(brokers: &str, topic: &str, partitions: usize, settings
         .for_each(|result| drop(result.expect("created")));
 }
 
+/// The files of a folder into another one, which is made.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for file in std::fs::read_dir(from).expect("a folder") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+    }
+}
+
 pub fn path(dir: &Path, name: &str) -> String {
     dir.join(name).to_str().expect("UTF-8 path").to_owned()
 }

@@ -113,17 +113,18 @@ fn learn(
     )
 }
 
+/// The rows of the held-back pumps, and their lives.
+fn held_out(model: &RulModel) -> (Rows, Lives) {
+    let (rows, labels) = pumps(32, 5);
+    let [_, rows] = parts(&rows);
+    let change = training(Cell::Lstm).change;
+    let lives = Lives::new(&rows, &model.scaling, &labels, TARGET, change);
+    (rows, lives)
+}
+
 /// Bits of all that a model says of the held-back pumps.
 fn bits(model: &RulModel) -> Vec<u64> {
-    let (rows, labels) = pumps(32, 5);
-    let [_, held_out] = parts(&rows);
-    let lives = Lives::new(
-        &held_out,
-        &model.scaling,
-        &labels,
-        TARGET,
-        training(Cell::Lstm).change,
-    );
+    let (_, lives) = held_out(model);
     let told = model.predict(&lives).into_iter().flatten();
     told.flat_map(|told| [told.low, told.mean, told.high].map(f64::to_bits))
         .collect()
@@ -133,15 +134,7 @@ fn bits(model: &RulModel) -> Vec<u64> {
 fn an_ensemble_learns_how_long_pumps_will_live() {
     let model = learn(Cell::Lstm, None, || true).unwrap().model;
     assert_eq!((model.members(), model.scaling.regimes()), (2, 2));
-    let (rows, labels) = pumps(32, 5);
-    let [_, held_out] = parts(&rows);
-    let lives = Lives::new(
-        &held_out,
-        &model.scaling,
-        &labels,
-        TARGET,
-        training(Cell::Lstm).change,
-    );
+    let (_, lives) = held_out(&model);
     let (mut told, mut truth, mut held) = (Vec::new(), Vec::new(), 0);
     for (life, said) in model.predict(&lives).into_iter().enumerate() {
         for (row, (said, left)) in said.into_iter().zip(lives.truth(life)).enumerate() {
@@ -202,15 +195,7 @@ fn the_same_seed_gives_the_same_bits_also_after_a_stop() {
 /// Fed row by row, with its states, a graph says what the trainer says of the whole life.
 fn graph_equals_trainer(cell: Cell) {
     let model = learn(cell, None, || true).unwrap().model;
-    let (rows, labels) = pumps(32, 5);
-    let [_, held_out] = parts(&rows);
-    let lives = Lives::new(
-        &held_out,
-        &model.scaling,
-        &labels,
-        TARGET,
-        training(cell).change,
-    );
+    let (held_out, lives) = held_out(&model);
     let told = model.predict(&lives);
     let keys = [
         ("contract", "1"),
