@@ -267,6 +267,9 @@ pub(crate) struct CarsArgs {
     /// File for the truth (.csv), with --output
     #[arg(long, value_name = "FILE", requires = "output")]
     pub truth_output: Option<PathBuf>,
+    /// File for the beginnings of faults (.csv), as labels of a recipe
+    #[arg(long, value_name = "FILE")]
+    pub failures: Option<PathBuf>,
     #[command(flatten)]
     pub to: FeedTargetArgs,
 }

@@ -58,6 +58,13 @@ pub(crate) fn run(args: &FeedArgs) -> Result<()> {
                 &args.to,
                 topic,
             );
+            if let Some(file) = &args.failures {
+                if args.steps == 0 {
+                    bail!("--failures needs an end: give --steps");
+                }
+                std::fs::write(file, feed.failures())
+                    .with_context(|| file.display().to_string())?;
+            }
         }
     }
     Ok(())

@@ -159,6 +159,31 @@ fn a_better_model_takes_the_place_of_one_that_has_learnt_little() {
     assert!(listed.to_string().contains("\"serves\":2"), "{listed:#}");
 }
 
+/// In folds every pump is learnt from, and judged by what has not learnt from it.
+#[test]
+fn a_linear_model_is_judged_in_folds() {
+    let dir = plant(30);
+    let recipe = "model = \"pump-life\"\npipeline = \"plant.toml\"\nview = \"pump\"\n[labels]\n\
+        failures = \"failures.csv\"\nunit = \"hours\"\nunit-lasts = \"1h\"\ncap = 40\n[split]\nfolds = 4\n\
+        [trainer]\nkind = \"linear\"\n";
+    std::fs::write(dir.path().join("recipe.toml"), recipe).unwrap();
+    let (status, told) = retrain(dir.path(), &[]);
+    assert_eq!(status, 0, "{told:#}");
+    let report = &told["report"];
+    let data = &report["data"];
+    assert_eq!(
+        (&data["assets"], &data["held_out"], &data["folds"]),
+        (&40.into(), &0.into(), &4.into())
+    );
+    assert_eq!(report["figures"]["assets"], 40);
+    assert!(report["trainer_difference"].as_f64().unwrap() < 1e-4);
+    assert!(report["figures"]["rmse"].as_f64().unwrap() < 8.0, "{report:#}");
+    let crossed = report["interval"]["crossed"].as_f64().unwrap();
+    assert!((0.85..0.95).contains(&crossed), "{crossed}");
+    let card = std::fs::read_to_string(dir.path().join("models/pump-life/1/card.md")).unwrap();
+    assert!(card.contains("an elastic net over single rows"), "{card}");
+}
+
 #[test]
 fn what_can_not_be_learnt_is_told() {
     let dir = plant(30);

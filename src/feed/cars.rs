@@ -1,7 +1,7 @@
 //! Simulated connected cars as telemetry, and their true faults on a topic or in a file of their own.
 
 use anyhow::{Result, bail};
-use forewarn_training::cars::{self, Fleet, FleetConfig};
+use forewarn_training::cars::{self, Fault, Faults, Fleet, FleetConfig};
 
 use super::target::Record;
 use super::{Encoding, Fed, Pace, Target};
@@ -36,6 +36,24 @@ impl CarFeed {
     /// Number of readings, 0 for an endless feed.
     pub(crate) fn len(&self) -> u64 {
         u64::from(self.config.assets) * u64::from(self.steps)
+    }
+
+    /// When each fault of each car began, as labels of a recipe: a fault that has begun stays.
+    pub(crate) fn failures(&self) -> String {
+        let mut text = "asset,time,kind,until\n".to_owned();
+        let mut known = vec![Faults::NONE; self.config.assets as usize];
+        for (reading, faults) in Fleet::new(self.config).take(self.len() as usize) {
+            let known = &mut known[reading.car as usize - 1];
+            for fault in Fault::ALL
+                .into_iter()
+                .filter(|fault| faults.contains(*fault) && !known.contains(*fault))
+            {
+                let (car, time, kind) = (reading.car, reading.time * 1_000, fault.name());
+                text += &format!("car{car},{time},{kind},open\n");
+            }
+            *known = faults;
+        }
+        text
     }
 
     pub(crate) fn run(

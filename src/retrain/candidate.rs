@@ -1,107 +1,102 @@
-//! The trained model as a version: written, admitted, compared with its trainer, and added.
+//! Trained models as versions: written, tried, served to the engine, and added.
 //!
-//! Until it is added it lies in a repository of its own in the work folder, where the engine serves it from.
+//! Until they are added they lie in a repository of their own in the work folder, where the engine serves them from.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use forewarn_models::repository::Note;
 use forewarn_models::{ModelFiles, Repository};
 use forewarn_pipeline::Config;
 use forewarn_pipeline::config::ServedModel;
-use forewarn_training::labels::Labels;
-use forewarn_training::lives::Lives;
 use forewarn_training::recipe::Recipe;
 use forewarn_training::rows::Rows;
-use forewarn_training::rul::{RulModel, Told};
 use serde_json::json;
 
+use super::Job;
 use super::past::Serving;
-use crate::cli::RetrainArgs;
 use crate::guard;
 use crate::model::{Added, Place, Source, add_staged};
 
-/// What the graph and the trainer may differ by, as a share of the cap.
-const TOLERANCE: f64 = 1e-4;
-/// Rows of the golden input.
-const GOLDEN_ROWS: usize = 8;
+/// What the graph and the trainer may differ by, as a share of what is told: of the cap, or of the threshold.
+pub(super) const TOLERANCE: f64 = 1e-4;
+/// Inputs of the golden question.
+pub(super) const GOLDEN: usize = 8;
 
-pub(super) struct Candidate<'a> {
-    recipe: &'a Recipe,
-    model: &'a RulModel,
+pub(super) struct Candidates<'a> {
+    job: &'a Job<'a>,
+    features: Vec<String>,
     /// In the order of the features; `None` where a feature is no signal.
     units: Vec<Option<String>>,
-    features: Vec<String>,
-    golden: Vec<Vec<f32>>,
-    lineage: String,
-    /// A repository of its own.
+    /// A repository of their own.
     repository: PathBuf,
 }
 
-impl<'a> Candidate<'a> {
-    pub fn new(
-        config: &Config,
-        recipe: &'a Recipe,
-        model: &'a RulModel,
-        train: &Rows,
-        work: &Path,
-    ) -> Result<Self> {
+impl<'a> Candidates<'a> {
+    pub fn new(job: &'a Job<'a>, rows: &Rows) -> Result<Self> {
         let unit = |feature: &String| {
-            let signal = config.signals.iter().find(|signal| signal.name == *feature);
+            let mut signals = job.config.signals.iter();
+            let signal = signals.find(|signal| signal.name == *feature);
             signal.and_then(|signal| signal.unit.clone())
         };
-        let repository = work.join("candidate");
+        let repository = job.work.join("candidate");
         if repository.exists() {
             fs::remove_dir_all(&repository).context("the candidate of the run before")?;
         }
-        fs::create_dir_all(repository.join(&recipe.model).join("1"))?;
-        let width = train.features.len();
-        // Rows of as many assets, from where each is about to fail: what is told there is told apart.
-        let last = train.assets.iter().rev().take(GOLDEN_ROWS);
-        let golden = last.map(|rows| rows.values[rows.values.len() - width..].to_vec());
-        let times = || train.assets.iter().flat_map(|rows| rows.times.iter());
-        let lineage = json!({
-            "tool": format!("forewarn {}", env!("CARGO_PKG_VERSION")),
-            "recipe": recipe.text,
-            "topic": config.source.topic,
-            "view": recipe.view,
-            "rows": train.len(),
-            "assets": train.assets.iter().map(|rows| &rows.asset).collect::<Vec<_>>(),
-            "from": times().min(),
-            "to": times().max(),
-        });
-        Ok(Candidate {
-            recipe,
-            model,
-            units: train.features.iter().map(unit).collect(),
-            features: train.features.clone(),
-            golden: golden.collect(),
-            lineage: lineage.to_string(),
+        Ok(Candidates {
+            job,
+            units: rows.features.iter().map(unit).collect(),
+            features: rows.features.clone(),
             repository,
         })
     }
 
-    fn folder(&self) -> PathBuf {
-        self.repository.join(&self.recipe.model).join("1")
+    fn folder(&self, name: &str) -> PathBuf {
+        self.repository.join(name).join("1")
     }
 
-    /// Writes the version, with the margin of its interval, tries it as any file is tried, and gives what serves it.
-    pub fn admit(&mut self, config: &Config, margin: Option<f64>) -> Result<Serving> {
-        let folder = self.folder();
-        let graph = self.model.export(&self.recipe.model, self.metadata(margin));
+    /// The keys of a contract that do not depend on what the model is; `train` are the rows that it has learnt from.
+    pub fn keys(&self, task: &str, description: String, train: &Rows) -> Vec<(String, String)> {
+        let times = || train.assets.iter().flat_map(|rows| rows.times.iter());
+        let mut assets: Vec<&String> = train.assets.iter().map(|rows| &rows.asset).collect();
+        assets.dedup();
+        let lineage = json!({
+            "tool": format!("forewarn {}", env!("CARGO_PKG_VERSION")),
+            "recipe": self.job.recipe.text,
+            "topic": self.job.config.source.topic,
+            "view": self.job.recipe.view,
+            "rows": train.len(),
+            "assets": assets,
+            "from": times().min(),
+            "to": times().max(),
+        });
+        let mut keys = vec![
+            ("contract", "1".to_owned()),
+            ("task", task.to_owned()),
+            ("description", description),
+            ("features", json!(self.features).to_string()),
+            ("lineage", lineage.to_string()),
+        ];
+        if self.units.iter().all(Option::is_some) {
+            keys.push(("units", json!(self.units).to_string()));
+        }
+        keys.into_iter()
+            .map(|(key, value)| (format!("forewarn.{key}"), value))
+            .collect()
+    }
+
+    /// Writes a version with its golden input, and tries it as any file is tried.
+    pub fn admit(&self, name: &str, graph: &[u8], golden: &[Vec<f32>]) -> Result<()> {
+        let folder = self.folder(name);
+        fs::create_dir_all(&folder).context("the candidate's folder")?;
         fs::write(folder.join("model.onnx"), graph).context("model.onnx")?;
-        let golden = json!({ "input": self.golden });
+        let golden = json!({ "input": golden });
         fs::write(folder.join("golden.json"), golden.to_string()).context("golden.json")?;
-        let mut config = config.clone();
-        config.models.repository.clone_from(&self.repository);
-        config.models.store = Some(self.repository.join(".store"));
-        // It is this program that has made it, and it is a person that signs what serves.
-        config.models.require_signature = false;
+        let config = self.config();
         let admission = guard::admission(&config.models)?;
-        let runtime = Place::new(config.models.clone()).runtime()?;
-        let files = ModelFiles::in_folder(&self.recipe.model, 1, &folder);
+        let runtime = Place::new(config.models).runtime()?;
+        let files = ModelFiles::in_folder(name, 1, &folder);
         admission.admit(&runtime, &files).map_err(|refusal| {
             anyhow!(
                 "the trained model is refused ({}): {}",
@@ -109,106 +104,49 @@ impl<'a> Candidate<'a> {
                 refusal.problems().join("; ")
             )
         })?;
-        let entry = ServedModel::new(&self.recipe.model, &self.recipe.view);
-        Ok(Serving::new(&config, entry, 1))
+        Ok(())
     }
 
-    fn metadata(&self, margin: Option<f64>) -> Vec<(String, String)> {
-        let (recipe, labels) = (self.recipe, &self.recipe.labels);
-        let levels = [recipe.trainer.low, 0.5, recipe.trainer.high];
-        let mut keys = vec![
-            ("contract", "1".to_owned()),
-            ("task", "rul".to_owned()),
-            (
-                "description",
-                format!(
-                    "Remaining useful life in {}, by {} recurrent networks.",
-                    labels.unit,
-                    self.model.members()
-                ),
-            ),
-            ("features", json!(self.features).to_string()),
-            ("unit", labels.unit.clone()),
-            ("quantiles", json!(levels).to_string()),
-            ("failure-horizons", json!(labels.horizons).to_string()),
-            ("lineage", self.lineage.clone()),
-        ];
-        if self.units.iter().all(Option::is_some) {
-            keys.push(("units", json!(self.units).to_string()));
-        }
-        if let Some(margin) = margin {
-            keys.push(("calibration.margin", margin.to_string()));
-        }
-        keys.into_iter()
-            .map(|(key, value)| (format!("forewarn.{key}"), value))
-            .collect()
+    /// What serves what was admitted.
+    pub fn serving(&self) -> Serving {
+        let recipe = self.job.recipe;
+        Serving::new(
+            &self.config(),
+            ServedModel::new(&recipe.model, &recipe.view),
+        )
     }
 
-    /// The largest difference between what the graph says in the engine and what the trainer says, as a share of the cap.
-    pub fn against_trainer(
-        &self,
-        rows: &Rows,
-        labels: &Labels,
-        said: &BTreeMap<String, Vec<(i64, Told)>>,
-    ) -> Result<f64> {
-        let (recipe, model) = (self.recipe, self.model);
-        let lives = Lives::new(
-            rows,
-            &model.scaling,
-            labels,
-            recipe.target(),
-            recipe.trainer.change,
-        );
-        let (told, mut largest) = (model.predict(&lives), 0.0_f64);
-        for ((asset, first), told) in lives.begins().iter().zip(told) {
-            // The state of an asset outlives its failure while it serves.
-            if *first > 0 {
-                continue;
-            }
-            let said = said
-                .get(&rows.assets[*asset].asset)
-                .map_or(&[][..], Vec::as_slice);
-            for ((_, said), told) in said.iter().zip(&told) {
-                largest = largest.max((said.mean - told.mean).abs() / model.cap);
-            }
-        }
-        if largest > TOLERANCE {
-            bail!(
-                "the graph differs from its trainer by {largest:.1e} of the cap, more than {TOLERANCE:.0e}: this is a defect \
-                 of forewarn; nothing is added"
-            );
-        }
-        Ok(largest)
+    fn config(&self) -> Config {
+        let mut config = self.job.config.clone();
+        config.models.repository.clone_from(&self.repository);
+        config.models.store = Some(self.repository.join(".store"));
+        // It is this program that has made it, and it is a person that signs what serves.
+        config.models.require_signature = false;
+        config
     }
 
     /// Makes it the next version of its model, with its card.
-    pub fn add(&self, config: &Config, card: &str, why: &str, args: &RetrainArgs) -> Result<Added> {
-        let models = config.models.clone();
+    pub fn add(&self, name: &str, card: &str, why: &str) -> Result<Added> {
+        let args = self.job.args;
+        let models = self.job.config.models.clone();
         let admission = guard::admission(&models)?;
         let place = Place::new(models);
         fs::create_dir_all(&place.models.repository).context("models.repository")?;
         let staged = place.repository.stage()?;
-        Source::Folder(self.folder()).copy(staged.path())?;
+        Source::Folder(self.folder(name)).copy(staged.path())?;
         fs::write(staged.path().join("card.md"), card)?;
         let mut note: Note = args.note.note();
         note.why = match note.why.as_str() {
             "" => format!("retrained: {why}"),
             given => format!("{given}; retrained: {why}"),
         };
-        let added = add_staged(
-            (&place, &admission),
-            &self.recipe.model,
-            staged,
-            &note,
-            |refusal| {
-                anyhow!(
-                    "{} is refused ({}): {}",
-                    self.recipe.model,
-                    refusal.code(),
-                    refusal.problems().join("; ")
-                )
-            },
-        )?;
+        let added = add_staged((&place, &admission), name, staged, &note, |refusal| {
+            anyhow!(
+                "{name} is refused ({}): {}",
+                refusal.code(),
+                refusal.problems().join("; ")
+            )
+        })?;
         if args.promote {
             place
                 .repository
@@ -218,15 +156,27 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The version that serves the recipe's view now, if there is one.
-pub(super) fn champion(config: &Config, recipe: &Recipe) -> Result<Option<Serving>> {
+/// The version that serves the recipe's view now, and its number; of models for each asset the highest one.
+pub(super) fn champion<'n>(
+    config: &Config,
+    recipe: &Recipe,
+    names: impl IntoIterator<Item = &'n String>,
+) -> Result<Option<(Serving, u32)>> {
     let is_same = |entry: &&ServedModel| entry.name == recipe.model && entry.view == recipe.view;
     let entry = config.models.serve.iter().find(is_same).cloned();
-    let entry = entry.unwrap_or_else(|| ServedModel::new(&recipe.model, &recipe.view));
+    let mut entry = entry.unwrap_or_else(|| ServedModel::new(&recipe.model, &recipe.view));
     let repository = Repository::new(&config.models.repository);
-    if repository.versions(&recipe.model).is_empty() {
-        return Ok(None);
+    let mut versions = Vec::new();
+    for name in names {
+        if !repository.versions(name).is_empty() {
+            versions.push(repository.resolve(name, entry.version)?.version);
+        }
     }
-    let files = repository.resolve(&recipe.model, entry.version)?;
-    Ok(Some(Serving::new(config, entry, files.version)))
+    let Some(&version) = versions.iter().max() else {
+        return Ok(None);
+    };
+    if !recipe.is_per_asset() {
+        entry.version = Some(version);
+    }
+    Ok(Some((Serving::new(config, entry), version)))
 }

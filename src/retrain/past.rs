@@ -1,7 +1,5 @@
 //! The past of a pipeline, gone through for its rows and for what models say of it.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Result, bail};
 use forewarn_models::Verdict;
 use forewarn_pipeline::config::ServedModel;
@@ -9,7 +7,6 @@ use forewarn_pipeline::stretch::Settling;
 use forewarn_pipeline::{Config, Engine, Plan};
 use forewarn_training::recipe::Recipe;
 use forewarn_training::rows::{Collector, Rows};
-use forewarn_training::rul::Told;
 
 use crate::cli::PastArgs;
 use crate::guard;
@@ -20,24 +17,20 @@ pub(super) struct Past<'a> {
     args: &'a PastArgs,
 }
 
-/// A version that scores the past: a configuration that serves it alone.
-pub(super) struct Serving {
-    pub config: Config,
-    pub version: u32,
-}
+/// A version, or for each asset one, that scores the past: a configuration that serves it alone.
+pub(super) struct Serving(Config);
 
 impl Serving {
     /// `config`, with one entry of `[[models.serve]]` and no alarms.
-    pub fn new(config: &Config, entry: ServedModel, version: u32) -> Self {
+    pub fn new(config: &Config, entry: ServedModel) -> Self {
         let mut config = config.clone();
         config.models.serve = vec![ServedModel {
-            version: Some(version),
             canary: None,
             shadow: Vec::new(),
             ..entry
         }];
         config.alarms.clear();
-        Serving { config, version }
+        Serving(config)
     }
 }
 
@@ -82,7 +75,7 @@ impl<'a> Past<'a> {
             };
             places.push(place);
         }
-        let mut collected = Collector::new(features);
+        let mut collected = Collector::new(features, recipe.most_values);
         let mut engine = Engine::new(&config, plan);
         let settling = Settling::of(engine.plan(), &engine.plan().views[view]);
         history.run(&config, &mut engine, settling, |step| {
@@ -90,7 +83,7 @@ impl<'a> Past<'a> {
             for (row, head) in rows.heads.iter().enumerate() {
                 if !head.is_provisional() && history.stretch.takes_row(step, head) {
                     let values = places.iter().map(|&place| rows.columns[place][row]);
-                    collected.push(step.asset(head.slot, head.asset), head.at(), values);
+                    collected.push(step.asset(head.slot, head.asset), head.at(), values)?;
                 }
             }
             Ok(())
@@ -98,53 +91,42 @@ impl<'a> Past<'a> {
         Ok(collected.finish())
     }
 
-    /// What a model of remaining life says of the assets that are wanted, at each of their rows.
-    pub fn said(
+    /// What a version says of the assets that are wanted, as `take` takes it: asset, event time and verdict of each row, in
+    /// the order of the log. `take` is false for a verdict of a task that the recipe is not for.
+    pub fn verdicts(
         &self,
         serving: &Serving,
-        recipe: &Recipe,
         wanted: impl Fn(&str) -> bool,
-    ) -> Result<BTreeMap<String, Vec<(i64, Told)>>> {
-        let mut config = serving.config.clone();
+        mut take: impl FnMut(&str, i64, Verdict<'_>) -> bool,
+    ) -> Result<()> {
+        let mut config = serving.0.clone();
         let history = History::new(self.args, &mut config)?;
         let plan = Plan::build(&config, &guard::loader(&config)?)?;
         let mut engine = Engine::new(&config, plan);
-        let mut said: BTreeMap<String, Vec<(i64, Told)>> = BTreeMap::new();
         let mut other = None;
         let settling = Settling::of_scores(engine.plan());
         history.run(&config, &mut engine, settling, |step| {
             for scored in step.results() {
                 let asset = step.asset(scored.head.slot, scored.head.asset);
-                if !wanted(asset) || !history.stretch.takes_row(step, &scored.head) {
+                let is_meant = !scored.head.is_provisional() && wanted(asset);
+                if !is_meant || !history.stretch.takes_row(step, &scored.head) {
                     continue;
                 }
-                match scored.verdict {
-                    Ok(Verdict::Rul {
-                        value, interval, ..
-                    }) => {
-                        let told = Told {
-                            low: interval.map_or(value, |interval| interval.low),
-                            mean: value,
-                            high: interval.map_or(value, |interval| interval.high),
-                        };
-                        let rows = said.entry(asset.to_owned()).or_default();
-                        rows.push((scored.head.at(), told));
-                    }
-                    Ok(_) => other = Some(scored.model.model.contract.task.name()),
-                    // Nothing was said.
-                    Err(_) => {}
+                // Without a verdict nothing was said.
+                if let Ok(verdict) = scored.verdict
+                    && !take(asset, scored.head.at(), verdict)
+                {
+                    let model = &scored.model.model;
+                    other = Some((model.name.clone(), model.contract.task.name()));
                 }
             }
             Ok(())
         })?;
-        if let Some(task) = other {
-            bail!(
-                "{} is a model for task {task}: a recipe with labels.cap is for remaining useful life",
-                recipe.model
-            );
+        match other {
+            None => Ok(()),
+            Some((model, task)) => bail!(
+                "{model} is a model for task {task}, and the recipe is for another one: give the recipe's model another name"
+            ),
         }
-        said.values_mut()
-            .for_each(|rows| rows.sort_by_key(|(time, _)| *time));
-        Ok(said)
     }
 }

@@ -37,6 +37,10 @@ impl Scores {
         self.assets.len()
     }
 
+    pub fn values(&self) -> impl Iterator<Item = f64> {
+        self.assets.values().flatten().map(|(_, score)| *score)
+    }
+
     pub fn len(&self) -> usize {
         self.assets.values().map(Vec::len).sum()
     }

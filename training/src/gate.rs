@@ -96,6 +96,26 @@ pub fn compare<T>(
     }
 }
 
+impl Verdict {
+    /// There is nothing to compare with.
+    pub fn first(model: &str) -> Self {
+        Verdict {
+            passes: true,
+            reason: format!(
+                "{model} has no version that serves on these assets: this is the first one"
+            ),
+        }
+    }
+
+    /// There is nothing to compare on.
+    pub fn none_judged() -> Self {
+        Verdict {
+            passes: false,
+            reason: "not decided: no asset is judged; hold more back, or name judge.assets".into(),
+        }
+    }
+}
+
 impl Rule {
     /// Decides by a difference in the metric `name`, told in `unit`.
     pub fn decide(&self, told: &Difference, (name, unit): (&str, &str)) -> Verdict {

@@ -4,11 +4,11 @@
 //!   rows   ──────────────────────────────▶ time
 //!                  ✗ failure          ✗ failure
 //!   life   3 2 1 0 │ 4 3 2 1 0        │ -  -  -        remaining life, in units; after the last failure: censored
-//!   normal    ·  ·   ·  ·                ·  ·  ·       away from every failure, by what is left out around it
 //! ```
 //!
 //! An asset that has failed and was repaired begins a new life. Rows without a failure after them are censored: nobody
-//! knows their remaining life, so they teach no remaining life; a model of the normal state may learn from them.
+//! knows their remaining life, so they teach no remaining life; a model of the normal state may learn from them
+//! (`episodes.rs`).
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -16,15 +16,39 @@ use std::io::BufRead;
 use forewarn_pipeline::prediction::EventTimestamp;
 use serde::Deserialize;
 
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Event {
+/// What happened to an asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
     pub asset: String,
-    /// RFC 3339, or milliseconds since 1970.
-    pub time: When,
+    /// Microseconds since 1970, UTC.
+    pub at: i64,
     /// `failure`, or what else is kept in the same place, such as `maintenance`.
-    #[serde(default = "failure")]
     pub kind: String,
+    pub until: Until,
+}
+
+/// How long it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// It is an instant, as a failure is.
+    Instant,
+    /// Until then, microseconds since 1970, not before its time.
+    Time(i64),
+    /// It lasts still.
+    Open,
+}
+
+/// An event as it is written.
+#[derive(Debug, Deserialize)]
+struct Written {
+    asset: String,
+    /// RFC 3339, or milliseconds since 1970.
+    time: When,
+    #[serde(default = "failure")]
+    kind: String,
+    /// As `time`, or `open`; nothing, where it is an instant.
+    #[serde(default)]
+    until: Option<When>,
 }
 
 fn failure() -> String {
@@ -32,32 +56,61 @@ fn failure() -> String {
 }
 
 /// An instant, as people and machines write it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub enum When {
+enum When {
     Text(String),
     Millis(i64),
 }
 
 impl When {
     /// Microseconds since 1970, UTC.
-    fn micros(&self) -> Option<i64> {
-        match self {
+    fn micros(&self) -> Result<i64, String> {
+        let micros = match self {
             When::Text(text) => match text.parse::<i64>() {
                 Ok(millis) => millis.checked_mul(1_000),
                 Err(_) => EventTimestamp::parse(text).ok().map(|time| time.0),
             },
             When::Millis(millis) => millis.checked_mul(1_000),
-        }
+        };
+        micros.ok_or_else(|| match self {
+            When::Text(text) => format!("{text:?} is no time"),
+            When::Millis(millis) => format!("{millis} is no time"),
+        })
     }
 }
+
+impl TryFrom<Written> for Happened {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let time = written.time.micros()?;
+        let until = match &written.until {
+            None => Until::Instant,
+            Some(When::Text(text)) if text == OPEN => Until::Open,
+            Some(when) => Until::Time(when.micros()?),
+        };
+        if matches!(until, Until::Time(until) if until < time) {
+            return Err("it ends before it begins".into());
+        }
+        Ok(Happened {
+            asset: written.asset,
+            at: time,
+            kind: written.kind,
+            until,
+        })
+    }
+}
+
+/// What is written as the end of an event that lasts still.
+const OPEN: &str = "open";
 
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     #[error("line {line} can't be read: {source}")]
     Read { line: usize, source: std::io::Error },
     #[error(
-        "line {line} is no event ({reason}): write asset,time,kind with a header, or JSON such as \
+        "line {line} is no event ({reason}): write asset,time,kind,until with a header, or JSON such as \
          {{\"asset\": \"pump-7\", \"time\": \"2026-01-01T00:00:00Z\", \"kind\": \"failure\"}}"
     )]
     Event { line: usize, reason: String },
@@ -72,42 +125,50 @@ pub enum LabelError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels(BTreeMap<String, Vec<i64>>);
 
+/// Reads lines of CSV with a header (`asset,time`, and if wanted `kind` and `until`; more columns are passed over), or of
+/// JSON with the same names. Times are RFC 3339, or milliseconds since 1970.
+///
+/// # Errors
+/// At the first line that can't be read.
+pub fn read_events(input: impl BufRead) -> Result<Vec<Happened>, LabelError> {
+    let (mut events, mut header): (_, Option<Vec<String>>) = (Vec::new(), None);
+    for (number, line) in input.lines().enumerate() {
+        let number = number + 1;
+        let line = line.map_err(|source| LabelError::Read {
+            line: number,
+            source,
+        })?;
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let wrong = |reason: String| LabelError::Event {
+            line: number,
+            reason,
+        };
+        let written: Written = if line.starts_with('{') {
+            serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?
+        } else if let Some(header) = &header {
+            from_csv(header, line).map_err(wrong)?
+        } else {
+            header = Some(fields(line));
+            continue;
+        };
+        events.push(Happened::try_from(written).map_err(wrong)?);
+    }
+    Ok(events)
+}
+
 impl Labels {
-    /// Reads lines of CSV with a header (`asset,time,kind`; more columns are passed over), or of JSON. Only events of
-    /// `kinds` are failures.
+    /// The failures among `events`: those of `kinds`.
     ///
     /// # Errors
-    /// At the first line that can't be read; when there is no event of these kinds.
-    pub fn read(input: impl BufRead, kinds: &[String]) -> Result<Self, LabelError> {
+    /// When there is no event of these kinds.
+    pub fn of(events: Vec<Happened>, kinds: &[String]) -> Result<Self, LabelError> {
         let (mut labels, mut found) = (Labels::default(), Vec::new());
-        let mut header: Option<Vec<String>> = None;
-        for (number, line) in input.lines().enumerate() {
-            let number = number + 1;
-            let line = line.map_err(|source| LabelError::Read {
-                line: number,
-                source,
-            })?;
-            let line = line.trim();
-            if line.is_empty() {
-                continue;
-            }
-            let wrong = |reason: String| LabelError::Event {
-                line: number,
-                reason,
-            };
-            let event: Event = if line.starts_with('{') {
-                serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?
-            } else if let Some(header) = &header {
-                from_csv(header, line).map_err(wrong)?
-            } else {
-                header = Some(fields(line));
-                continue;
-            };
-            let Some(time) = event.time.micros() else {
-                return Err(wrong(format!("{:?} is no time", event.time)));
-            };
+        for event in events {
             if kinds.contains(&event.kind) {
-                labels.add(event.asset, time);
+                labels.add(event.asset, event.at);
             } else if !found.contains(&event.kind) {
                 found.push(event.kind);
             }
@@ -132,13 +193,6 @@ impl Labels {
         let next = failures.partition_point(|failure| *failure < time);
         Some(failures.get(next)? - time)
     }
-
-    /// Is `time` at most `before` ahead of a failure, or at most `after` behind one?
-    pub fn is_near(&self, asset: &str, time: i64, (before, after): (i64, i64)) -> bool {
-        let failures = self.0.get(asset).into_iter().flatten();
-        let mut distances = failures.map(|failure| failure - time);
-        distances.any(|left| (-after..=before).contains(&left))
-    }
 }
 
 fn fields(line: &str) -> Vec<String> {
@@ -148,7 +202,7 @@ fn fields(line: &str) -> Vec<String> {
         .collect()
 }
 
-fn from_csv(header: &[String], line: &str) -> Result<Event, String> {
+fn from_csv(header: &[String], line: &str) -> Result<Written, String> {
     let values = fields(line);
     let value = |name: &str| {
         let place = header.iter().position(|column| column == name);
@@ -160,10 +214,11 @@ fn from_csv(header: &[String], line: &str) -> Result<Event, String> {
         let value = value(name).cloned();
         value.ok_or_else(|| format!("it has no {name}"))
     };
-    Ok(Event {
+    Ok(Written {
         asset: needed("asset")?,
         time: When::Text(needed("time")?),
         kind: value("kind").cloned().unwrap_or_else(failure),
+        until: value("until").cloned().map(When::Text),
     })
 }
 
@@ -174,7 +229,7 @@ mod tests {
     const HOUR: i64 = 3_600_000_000;
 
     fn read(text: &str) -> Result<Labels, LabelError> {
-        Labels::read(text.as_bytes(), &["failure".to_owned()])
+        Labels::of(read_events(text.as_bytes())?, &["failure".to_owned()])
     }
 
     #[test]
@@ -195,23 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_near_a_failure_is_not_normal() {
-        let labels = read("{\"asset\": \"a\", \"time\": 36000000}").unwrap();
-        let near: Vec<bool> = (5..14)
-            .map(|hour| labels.is_near("a", hour * HOUR, (3 * HOUR, 2 * HOUR)))
-            .collect();
-        let expected = [false, false, true, true, true, true, true, true, false];
-        assert_eq!(near, expected);
-        assert!(!labels.is_near("b", 10 * HOUR, (3 * HOUR, 2 * HOUR)));
-    }
-
-    #[test]
     fn a_line_that_is_no_event_is_told_with_its_number() {
         for (text, line) in [
             ("asset,time\npump,noon\n", 2),
             ("asset,time\n\npump,2026-01-01T00:00:00Z\n,5\n", 4),
             ("{\"asset\": \"a\"}", 1),
             ("asset,when\npump,5\n", 2),
+            ("asset,time,until\npump,5,4\n", 2),
+            ("asset,time,until\npump,5,open\npump,5,shut\n", 3),
         ] {
             let told = read(text).unwrap_err();
             assert!(

@@ -27,16 +27,20 @@
 //! Invariants: everything but what reads and writes named files is pure; nothing reads a clock, the environment or Kafka,
 //! and nothing prints. The same input and seed give the same bits on one machine.
 
-pub mod baseline;
 pub mod calibrate;
 pub mod cars;
 pub mod cmapss;
 pub mod conformal;
 pub mod dataset;
+pub mod detections;
+pub mod detector;
+pub mod episodes;
 pub mod evaluate;
 pub mod gate;
 pub mod judged;
 pub mod labels;
+pub mod life;
+pub mod linear;
 pub mod lives;
 pub mod neural;
 pub mod onnx;
@@ -46,3 +50,5 @@ pub mod rows;
 pub mod rul;
 pub mod scaling;
 pub mod split;
+pub mod threshold;
+pub mod uses;

@@ -1,32 +1,44 @@
 //! A recipe: everything that a retraining depends on, in one TOML file. Every key has its meaning here.
 //!
 //! ```toml
-//! model = "turbofan-rul"
-//! pipeline = "turbofan.toml"
-//! view = "engine"
+//! model = "turbofan-rul"                    model = "car-anomaly"
+//! pipeline = "turbofan.toml"                pipeline = "cars.toml"
+//! view = "engine"                           view = "car"
 //! assets = ["FD001-train-*"]
 //!
-//! [labels]
-//! failures = "failures.csv"
-//! cap = 125
+//! [labels]                                  [labels]                      # left out: all rows are taken for normal
+//! failures = "failures.csv"                 failures = "faults.csv"
+//! cap = 125                                 around = { before = "2d" }
 //! unit = "cycles"
-//! unit-lasts = "1h"
-//!
-//! [scaling]
-//! per = { altitude = 5, mach = 0.1, tra = 10 }
+//! unit-lasts = "1h"                         [threshold]
+//!                                           flags = 0.005
+//! [trainer]
+//! kind = "recurrent"                        [trainer]
+//!                                           kind = "autoencoder"
 //! ```
+//!
+//! `trainer.kind` decides what the model is for: `recurrent` and `linear` tell remaining life (`life.rs`), all others anomalies
+//! (`anomaly.rs`).
+//!
+//! Invariant: a [`Recipe`] is checked; what is written in a file and not understood is an error.
+
+mod anomaly;
+mod life;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use forewarn_pipeline::routing::Selection;
 use serde::Deserialize;
 
+pub use anomaly::{Anomaly, Events, Metric};
+pub use life::{Life, LifeLabels};
+
 use crate::gate::Rule;
-use crate::lives::Target;
-use crate::rul::Training;
 use crate::split::Split;
+
+/// What stands for the asset in the name of a model that each asset has one of.
+const ASSET: &str = "{asset}";
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
@@ -39,57 +51,65 @@ pub enum RecipeError {
     Wrong { path: PathBuf, reason: String },
 }
 
-/// A recipe of a model of remaining useful life.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+/// A recipe.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// The model that gets a new version. It may have none yet.
+    /// The model that gets a new version. It may have none yet. With `{asset}` in it each asset has a model of its own, as
+    /// in `[[models.serve]]`.
     pub model: String,
     /// The configuration whose log, views and repository are taken; relative to the recipe.
     pub pipeline: PathBuf,
     /// The view whose rows are learnt from.
     pub view: String,
     /// Features of the view, in the order in which the model takes them. Default: all.
-    #[serde(default)]
     pub features: Vec<String>,
     /// Patterns of assets that are learnt from, with `*` and `?`. Default: all.
-    #[serde(default = "all")]
     pub assets: Vec<String>,
-    pub labels: Labelling,
-    #[serde(default)]
+    /// Values of features that may be held, with 4 bytes each; with more there is an error instead of a machine without
+    /// memory. Default: 250 million, 1 GB.
+    pub most_values: usize,
     pub split: Split,
-    #[serde(default)]
     pub scaling: Scales,
-    #[serde(default)]
-    pub trainer: Training,
-    #[serde(default)]
     pub judge: Judging,
-    #[serde(default)]
     pub gate: Rule,
+    pub task: Task,
     /// As it was written, for lineage.
-    #[serde(skip)]
     pub text: String,
 }
 
-/// `[labels]`: what happened to the assets.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// What the model is for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    Life(Box<Life>),
+    Anomaly(Box<Anomaly>),
+}
+
+/// As it is written.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Labelling {
-    /// File of failures, relative to the recipe: CSV with a header (`asset,time,kind`), or lines of JSON.
-    pub failures: PathBuf,
-    /// Kinds of events that end a life. Default: `failure`.
-    #[serde(default = "failure")]
-    pub kinds: Vec<String>,
-    /// Name of the unit of remaining life.
-    pub unit: String,
-    /// How much event time one unit is.
-    #[serde(with = "humantime_serde")]
-    pub unit_lasts: Duration,
-    /// Remaining life that is learnt at most, in units.
-    pub cap: f64,
-    /// Failure within each of these has a probability, in units. Default: a fifth and two fifths of the cap.
+struct Written {
+    model: String,
+    pipeline: PathBuf,
+    view: String,
     #[serde(default)]
-    pub horizons: Vec<f64>,
+    features: Vec<String>,
+    #[serde(default = "all")]
+    assets: Vec<String>,
+    #[serde(default = "most_values")]
+    most_values: usize,
+    labels: Option<toml::Table>,
+    #[serde(default)]
+    split: Split,
+    #[serde(default)]
+    scaling: Scales,
+    #[serde(default)]
+    threshold: Option<toml::Table>,
+    #[serde(default)]
+    trainer: toml::Table,
+    #[serde(default)]
+    judge: Judging,
+    #[serde(default)]
+    gate: Rule,
 }
 
 /// `[scaling]`.
@@ -106,7 +126,7 @@ pub struct Scales {
 pub struct Judging {
     /// Patterns of assets that are judged, and not learnt from. Default: those that `split` holds back.
     pub assets: Vec<String>,
-    /// Which of their rows.
+    /// Which of their rows; for models of remaining life only.
     pub rows: JudgedRows,
 }
 
@@ -130,14 +150,15 @@ pub struct Roles<'a> {
 }
 
 impl Roles<'_> {
-    /// Networks learn from it.
+    /// It is learnt from.
     pub fn learns(&self, asset: &str) -> bool {
         self.takes(asset) && !self.recipe.split.holds_out(asset)
     }
 
-    /// Held back, and so the margin of the interval is taken from it.
+    /// The margin of the interval, or the threshold, is taken from it: it is held back, or in a fold.
     pub fn calibrates(&self, asset: &str) -> bool {
-        self.takes(asset) && self.recipe.split.holds_out(asset)
+        let split = &self.recipe.split;
+        self.takes(asset) && (split.is_crossed() || split.holds_out(asset))
     }
 
     /// Models are judged on it.
@@ -148,7 +169,8 @@ impl Roles<'_> {
         }
     }
 
-    fn takes(&self, asset: &str) -> bool {
+    /// The recipe is about it, in some role that is not to be judged alone.
+    pub fn takes(&self, asset: &str) -> bool {
         let is_set_apart = !self.recipe.judge.assets.is_empty() && self.judged.takes(asset);
         self.named.takes(asset) && !is_set_apart
     }
@@ -158,8 +180,8 @@ fn all() -> Vec<String> {
     vec!["*".into()]
 }
 
-fn failure() -> Vec<String> {
-    vec!["failure".into()]
+fn most_values() -> usize {
+    250_000_000
 }
 
 impl Recipe {
@@ -181,56 +203,91 @@ impl Recipe {
     }
 
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
-        let mut recipe: Recipe = toml::from_str(text).map_err(|error| error.to_string())?;
-        recipe.pipeline = folder.join(&recipe.pipeline);
-        recipe.labels.failures = folder.join(&recipe.labels.failures);
-        text.clone_into(&mut recipe.text);
-        let (split, learning) = (&recipe.split, &recipe.trainer.learning);
+        let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
+        let (kind, trainer) = kind_of(written.trainer)?;
+        let task = match life::KINDS.contains(&kind.as_str()) {
+            true => {
+                if written.threshold.is_some() {
+                    return Err(
+                        "threshold is for models of anomalies; remaining life has none".into(),
+                    );
+                }
+                Task::Life(Box::new(Life::read(
+                    written.labels,
+                    (kind, trainer),
+                    folder,
+                )?))
+            }
+            false => {
+                let trainer = (kind, trainer);
+                let anomaly = Anomaly::read(written.labels, written.threshold, trainer, folder)?;
+                Task::Anomaly(Box::new(anomaly))
+            }
+        };
+        let recipe = Recipe {
+            model: written.model,
+            pipeline: folder.join(written.pipeline),
+            view: written.view,
+            features: written.features,
+            assets: written.assets,
+            most_values: written.most_values,
+            split: written.split,
+            scaling: written.scaling,
+            judge: written.judge,
+            gate: written.gate,
+            task,
+            text: text.to_owned(),
+        };
+        match recipe.wrong() {
+            Some(what) => Err(what.to_owned()),
+            None => Ok(recipe),
+        }
+    }
+
+    /// What is wrong between its parts.
+    fn wrong(&self) -> Option<&'static str> {
+        let split = &self.split;
+        let is_life = matches!(self.task, Task::Life(_));
+        let is_held_out = split.hold_out > 0.0 || split.is_crossed();
+        let is_held_back = is_held_out || !self.judge.assets.is_empty();
         let wrong = [
-            (recipe.labels.cap <= 0.0, "labels.cap must be above 0"),
-            (
-                recipe.labels.unit_lasts.is_zero(),
-                "labels.unit-lasts must be longer than 0",
-            ),
             (
                 !(0.0..1.0).contains(&split.hold_out),
                 "split.hold-out must be at least 0 and below 1",
             ),
+            (split.folds == 1, "split.folds must be 0, or at least 2"),
             (
-                recipe.trainer.members == 0,
-                "trainer.members must be at least 1",
+                split.is_crossed() && split.time.is_some(),
+                "split.folds and split.time are two ways to hold rows back: leave one of them out",
             ),
             (
-                recipe.trainer.watched && recipe.trainer.members < 2,
-                "trainer.watched needs at least 2 trainer.members: each is watched on a fold that it does not learn from",
-            ),
-            (
-                learning.steps == 0 || learning.batch == 0 || learning.round == 0,
-                "trainer.learning: steps, batch and round must be at least 1",
-            ),
-            (
-                recipe.trainer.hidden.is_empty(),
-                "trainer.hidden must name the units of a layer",
-            ),
-            (
-                !(0.0 < recipe.trainer.low
-                    && recipe.trainer.low < 0.5
-                    && 0.5 < recipe.trainer.high
-                    && recipe.trainer.high < 1.0),
-                "trainer.low must lie below 0.5 and trainer.high above it",
-            ),
-            (
-                split.hold_out == 0.0 && recipe.judge.assets.is_empty(),
+                split.time.is_none() && !is_held_back,
                 "no asset is held back: give split.hold-out, or name judge.assets",
             ),
+            (
+                split.time.is_some() && is_life,
+                "split.time is for models of anomalies: a life can't be judged before it is over, so hold assets back",
+            ),
+            (
+                split.time.is_some() && !self.judge.assets.is_empty(),
+                "judge.assets names assets that are judged, and split.time judges each one later: leave one of them out",
+            ),
+            (
+                !is_life && split.time.is_none() && !is_held_out,
+                "the threshold is taken from assets that are held back: split.hold-out must be above 0",
+            ),
+            (
+                self.is_per_asset() && split.time.is_none(),
+                "a model for each asset learns from that asset and is judged by it: give split.time",
+            ),
+            (
+                self.is_per_asset() && is_life,
+                "a model of remaining life learns from assets that failed, so it can't be one for each asset",
+            ),
         ];
-        if let Some((_, what)) = wrong.into_iter().find(|(is_wrong, _)| *is_wrong) {
-            return Err(what.to_owned());
-        }
-        if recipe.labels.horizons.is_empty() {
-            recipe.labels.horizons = vec![recipe.labels.cap / 5.0, recipe.labels.cap * 2.0 / 5.0];
-        }
-        Ok(recipe)
+        wrong
+            .into_iter()
+            .find_map(|(is_wrong, what)| is_wrong.then_some(what))
     }
 
     pub fn roles(&self) -> Roles<'_> {
@@ -241,17 +298,38 @@ impl Recipe {
         }
     }
 
-    pub fn target(&self) -> Target {
-        Target {
-            unit: i64::try_from(self.labels.unit_lasts.as_micros()).unwrap_or(i64::MAX),
-            cap: self.labels.cap,
-        }
+    /// Has each asset a model of its own?
+    pub fn is_per_asset(&self) -> bool {
+        self.model.contains(ASSET)
     }
+
+    /// Name of the model that scores an asset.
+    pub fn model_of(&self, asset: &str) -> String {
+        self.model.replace(ASSET, asset)
+    }
+}
+
+/// `trainer.kind`, and the rest of the table.
+fn kind_of(mut trainer: toml::Table) -> Result<(String, toml::Table), String> {
+    match trainer.remove("kind") {
+        None => Ok((life::KIND.into(), trainer)),
+        Some(toml::Value::String(kind)) => Ok((kind, trainer)),
+        Some(other) => Err(format!("trainer.kind must be a word, not {other}")),
+    }
+}
+
+/// A table as what it should be, errors with its name.
+fn table<T: serde::de::DeserializeOwned>(name: &str, table: toml::Table) -> Result<T, String> {
+    table
+        .try_into()
+        .map_err(|error: toml::de::Error| format!("{name}: {}", error.message()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detector::Trainer;
+    use crate::lives::Target;
 
     const SMALL: &str = "model = \"m\"\npipeline = \"p.toml\"\nview = \"v\"\n[labels]\nfailures = \"f.csv\"\n\
         unit = \"h\"\nunit-lasts = \"1h\"\ncap = 100\n";
@@ -260,10 +338,13 @@ mod tests {
     fn paths_are_relative_to_the_recipe_and_the_rest_has_a_default() {
         let recipe = Recipe::parse(SMALL, Path::new("/plant")).unwrap();
         assert_eq!(recipe.pipeline, Path::new("/plant/p.toml"));
-        assert_eq!(recipe.labels.failures, Path::new("/plant/f.csv"));
-        assert_eq!(recipe.labels.horizons, [20.0, 40.0]);
+        let Task::Life(life) = &recipe.task else {
+            panic!("{recipe:?}");
+        };
+        assert_eq!(life.labels.failures, Path::new("/plant/f.csv"));
+        assert_eq!(life.labels.horizons, [20.0, 40.0]);
         assert_eq!(
-            recipe.target(),
+            life.target(),
             Target {
                 unit: 3_600_000_000,
                 cap: 100.0
@@ -295,6 +376,67 @@ mod tests {
     }
 
     #[test]
+    fn the_kind_of_trainer_says_what_the_model_is_for() {
+        let anomaly = |more: &str| {
+            let text = format!("model = \"m\"\npipeline = \"p\"\nview = \"v\"\n{more}");
+            Recipe::parse(&text, Path::new("/plant"))
+        };
+        let recipe = anomaly(
+            "[labels]\nfailures = \"f.csv\"\naround = { before = \"2d\" }\n[trainer]\nkind = \"pca\"\nexplains = 1\n\
+             index = \"t2\"\n[threshold]\nmax-alarms = \"1/asset/week\"\nof = 3\nwithin = 5\n",
+        )
+        .unwrap();
+        let Task::Anomaly(task) = &recipe.task else {
+            panic!("{recipe:?}");
+        };
+        assert!(matches!(&task.trainer, Trainer::Pca(settings) if settings.explains == 1.0));
+        let labels = task.labels.as_ref().unwrap();
+        assert_eq!(labels.failures, Path::new("/plant/f.csv"));
+        assert_eq!(labels.around.before.as_secs(), 2 * 86_400);
+        for kind in ["mixture", "autoencoder", "lstm-autoencoder"] {
+            let recipe = anomaly(&format!("[trainer]\nkind = \"{kind}\"\n")).unwrap();
+            assert!(matches!(recipe.task, Task::Anomaly(task) if task.labels.is_none()));
+        }
+        for (more, told) in [
+            ("[trainer]\nkind = \"forest\"\n", "unknown variant `forest`"),
+            (
+                "[trainer]\nkind = \"pca\"\nhidden = [3]\n",
+                "unknown field `hidden`",
+            ),
+            (
+                "[trainer]\nkind = \"pca\"\nexplains = 2\n",
+                "trainer.explains",
+            ),
+            (
+                "[trainer]\nkind = \"pca\"\n[split]\nhold-out = 0\n[judge]\nassets = [\"x\"]\n",
+                "threshold is taken",
+            ),
+            (
+                "[trainer]\nkind = \"pca\"\n[threshold]\nof = 3\n",
+                "threshold.of",
+            ),
+            ("", "[labels] is missing"),
+        ] {
+            let error = anomaly(more).unwrap_err();
+            assert!(error.contains(told), "{more}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_model_for_each_asset_needs_a_split_by_time() {
+        let own = |more: &str| {
+            let text = format!(
+                "model = \"{{asset}}-state\"\npipeline = \"p\"\nview = \"v\"\n[trainer]\nkind = \"pca\"\n{more}"
+            );
+            Recipe::parse(&text, Path::new("."))
+        };
+        let recipe = own("[split]\ntime = { learn = 300, calibrate = 0.2 }\n").unwrap();
+        assert!(recipe.is_per_asset());
+        assert_eq!(recipe.model_of("pump-7"), "pump-7-state");
+        assert!(own("").unwrap_err().contains("give split.time"));
+    }
+
+    #[test]
     fn what_is_wrong_is_told() {
         for (more, told) in [
             (
@@ -310,6 +452,14 @@ mod tests {
             ("[trainer]\nhidden = []\n", "trainer.hidden must name"),
             ("[trainer]\nlow = 0.6\n", "trainer.low must lie below"),
             ("[trainer.learning]\nsteps = 0\n", "must be at least 1"),
+            (
+                "[threshold]\nflags = 0.1\n",
+                "threshold is for models of anomalies",
+            ),
+            (
+                "[split]\ntime = { learn = 5, calibrate = 5 }\n",
+                "split.time is for models of anomalies",
+            ),
         ] {
             let error = Recipe::parse(&format!("{SMALL}{more}"), Path::new(".")).unwrap_err();
             assert!(error.contains(told), "{more}: {error}");

@@ -12,15 +12,13 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::labels::Labels;
 use crate::lives::{AGE, Change, Lives, Target};
 use crate::neural::{
-    Cell, Checkpoint, Fitted, Loss, Net as _, Recurrent, Round, Settings, State, Stop, Weights,
-    fit, predict,
+    Cell, Checkpoint, Fitted, Loss, Recurrent, Round, Settings, State, Stop, Weights, fit, predict,
 };
-use crate::onnx::{Builder, Setting, Size};
+use crate::onnx::{Builder, Setting, Size, Value};
 use crate::rows::Rows;
 use crate::scaling::Scaling;
 use crate::split::{Part, Split};
@@ -139,7 +137,7 @@ pub fn train(
         let rows = rows.only(|asset| wanted(split.part(asset, members)));
         Lives::new(&rows, &scaling, labels, target, training.change)
     };
-    let fingerprint = fingerprint(rows, &scaling, split, training, target);
+    let fingerprint = rows.fingerprint(&format!("{scaling:?} {split:?} {training:?} {target:?}"));
     let member = |number: usize| -> Result<Fitted, Stop> {
         let is_watched = |fold: usize| training.watched && fold == number;
         let learnt = lives(&|part| matches!(part, Part::Fold(fold) if !is_watched(fold)));
@@ -187,36 +185,6 @@ pub fn train(
         .map(|fitted| (fitted.rounds, fitted.best))
         .collect();
     Ok(Trained { model, rounds })
-}
-
-/// Of everything that a training depends on.
-fn fingerprint(
-    rows: &Rows,
-    scaling: &Scaling,
-    split: &Split,
-    training: &Training,
-    target: Target,
-) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!(
-        "{scaling:?} {split:?} {training:?} {target:?} {:?}",
-        rows.features
-    ));
-    for asset in &rows.assets {
-        hash.update(&asset.asset);
-        asset
-            .times
-            .iter()
-            .for_each(|time| hash.update(time.to_le_bytes()));
-        asset
-            .values
-            .iter()
-            .for_each(|value| hash.update(value.to_le_bytes()));
-    }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// Runs `job` for all numbers below `count`, as many at once as there are cores, each in a pool of one thread: what is
@@ -303,25 +271,7 @@ impl RulModel {
     /// The graph, a row at a time, with `metadata` and the keys of its contract that the graph decides.
     pub fn export(&self, name: &str, metadata: Vec<(String, String)>) -> Vec<u8> {
         let mut graph = Builder::new(name);
-        let one = [Size::Batch, Size::Fixed(1)];
-        let rows = graph.input("rows", &[Size::Batch, Size::Fixed(self.scaling.features())]);
-        let age = graph.input("age_in", &one);
-        let (scaled, regime) = self.scaling.export(&mut graph, &rows);
-        let (per, first, next) = (graph.scalar(AGE), graph.scalar(1.0), graph.scalar(1.0));
-        let older = graph.node("Add", &[&age, &next], &[]);
-        graph.output("age_out", &older, &one);
-        let age = graph.node("Div", &[&age, &per], &[]);
-        let age = graph.node("Sub", &[&age, &first], &[]);
-        let mut inputs = vec![scaled];
-        inputs.extend(regime);
-        inputs.push(age);
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let input = graph.node("Concat", &inputs, &[("axis", Setting::Int(1))]);
-        let mut states = vec![State {
-            input: "age_in".into(),
-            output: "age_out".into(),
-            width: 1,
-        }];
+        let (input, mut states) = begin(&mut graph, &self.scaling);
         let mut said = Vec::new();
         for (number, weights) in self.members.iter().enumerate() {
             let (value, own) = self
@@ -344,26 +294,58 @@ impl RulModel {
         let [low, mean, high] = [0, 1, 2].map(|place| column(&mut graph, place));
         let low = graph.node("Min", &[&low, &mean], &[]);
         let high = graph.node("Max", &[&high, &mean], &[]);
-        let quantiles = graph.node(
-            "Concat",
-            &[&low, &mean, &high],
-            &[("axis", Setting::Int(1))],
-        );
-        graph.output("quantiles", &quantiles, &[Size::Batch, Size::Fixed(3)]);
-        let mut all = vec![
-            ("forewarn.input".to_owned(), "rows".to_owned()),
-            (
-                "forewarn.output.quantiles".to_owned(),
-                "quantiles".to_owned(),
-            ),
-            ("forewarn.rul-cap".to_owned(), self.cap.to_string()),
-        ];
-        all.extend(
-            states
-                .into_iter()
-                .map(|state| (format!("forewarn.state.{}", state.input), state.output)),
-        );
-        all.extend(metadata);
-        graph.finish(&all)
+        finish(graph, [&low, &mean, &high], self.cap, states, metadata)
     }
+}
+
+/// The begin of a graph that is fed a row at a time: gives what a network, or a linear model, takes of a row, [B, inputs] as
+/// in [`Lives::row`], and the state that holds the age.
+pub(crate) fn begin(graph: &mut Builder, scaling: &Scaling) -> (Value, Vec<State>) {
+    let one = [Size::Batch, Size::Fixed(1)];
+    let rows = graph.input("rows", &[Size::Batch, Size::Fixed(scaling.features())]);
+    let age = graph.input("age_in", &one);
+    let (scaled, regime) = scaling.export(graph, &rows);
+    let (per, first, next) = (graph.scalar(AGE), graph.scalar(1.0), graph.scalar(1.0));
+    let older = graph.node("Add", &[&age, &next], &[]);
+    graph.output("age_out", &older, &one);
+    let age = graph.node("Div", &[&age, &per], &[]);
+    let age = graph.node("Sub", &[&age, &first], &[]);
+    let mut inputs = vec![scaled];
+    inputs.extend(regime);
+    inputs.push(age);
+    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let input = graph.node("Concat", &inputs, &[("axis", Setting::Int(1))]);
+    let state = State {
+        input: "age_in".into(),
+        output: "age_out".into(),
+        width: 1,
+    };
+    (input, vec![state])
+}
+
+/// The end of such a graph: a low quantile, the mean and a high quantile, each [B, 1], and the keys of the contract.
+pub(crate) fn finish(
+    mut graph: Builder,
+    told: [&str; 3],
+    cap: f64,
+    states: Vec<State>,
+    metadata: Vec<(String, String)>,
+) -> Vec<u8> {
+    let quantiles = graph.node("Concat", &told, &[("axis", Setting::Int(1))]);
+    graph.output("quantiles", &quantiles, &[Size::Batch, Size::Fixed(3)]);
+    let mut all = vec![
+        ("forewarn.input".to_owned(), "rows".to_owned()),
+        (
+            "forewarn.output.quantiles".to_owned(),
+            "quantiles".to_owned(),
+        ),
+        ("forewarn.rul-cap".to_owned(), cap.to_string()),
+    ];
+    all.extend(
+        states
+            .into_iter()
+            .map(|state| (format!("forewarn.state.{}", state.input), state.output)),
+    );
+    all.extend(metadata);
+    graph.finish(&all)
 }

@@ -116,6 +116,11 @@ impl Scaling {
         self.of.len()
     }
 
+    /// Their places among the features.
+    pub fn scaled(&self) -> &[usize] {
+        &self.of
+    }
+
     /// Appends the scaled features of a row to `out`; gives its regime.
     pub fn apply(&self, row: &[f32], out: &mut Vec<f32>) -> usize {
         let regime = self.regime(row);

@@ -1,10 +1,11 @@
-//! Neural networks: recurrent ones over sequences, their training, and their place in a graph.
+//! Neural networks, their training, and their place in a graph: recurrent ones over lives (`recurrent.rs`), autoencoders of
+//! rows (`dense.rs`) and of sequences (`unrolled.rs`).
 //!
 //! ```text
 //!   Examples ─ batches ─▶ Net::forward ─▶ Loss ─ gradients ─▶ Adam ─▶ weights ─┬─ running mean ─▶ validated each round
 //!                                                                              └─ checkpoint, each round
 //!   the best weights ─▶ predict (the trainer's own numbers)
-//!                    └▶ Net::export (the same as nodes of an ONNX graph)
+//!                    └▶ export (the same as nodes of an ONNX graph: each network has its own)
 //! ```
 //!
 //! burn gives tensors, their gradients and Adam; what a network is stands here, as lists of matrices, so that weights can
@@ -14,12 +15,18 @@
 //!
 //! Not here: what the examples are (`crate::rul`), scaling (`crate::scaling`).
 
+mod cell;
 mod checkpoint;
+mod dense;
 mod fit;
 mod net;
 mod recurrent;
+mod unrolled;
 
+pub use cell::Cell;
 pub use checkpoint::Checkpoint;
+pub use dense::Dense;
 pub use fit::{Fitted, Round, Settings, Stop, fit};
 pub use net::{Batch, Examples, Loss, Net, State, Weights, predict};
-pub use recurrent::{Cell, Recurrent};
+pub use recurrent::Recurrent;
+pub use unrolled::Unrolled;

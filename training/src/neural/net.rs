@@ -4,7 +4,7 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::onnx::{Builder, Value};
+use crate::onnx::Value;
 use crate::random::Random;
 
 /// Sequences at once when nothing is learnt.
@@ -28,7 +28,7 @@ pub struct Batch {
     pub size: usize,
     /// For each step, oldest first, a matrix [size, F]. Behind the end of a shorter sequence stands anything finite.
     pub steps: Vec<Vec<f32>>,
-    /// For each step and sequence.
+    /// For each step and sequence, one number or a row of them.
     pub targets: Vec<f32>,
     /// How much each target counts; 0: not at all.
     pub counts: Vec<f32>,
@@ -60,16 +60,6 @@ pub trait Net: Sync {
         steps: Vec<Tensor<2>>,
         random: Option<&mut Random>,
     ) -> Tensor<2>;
-
-    /// One step in a graph: from `input`, [B, F], and the state that it leaves in states of its own, to the outputs,
-    /// [B, outputs]. Names of states begin with `prefix`.
-    fn export(
-        &self,
-        weights: &Weights,
-        graph: &mut Builder,
-        input: &str,
-        prefix: &str,
-    ) -> (Value, Vec<State>);
 }
 
 /// A state of a recurrent network in a graph: the input, the output that holds it afterwards, and its width.
@@ -118,6 +108,8 @@ pub enum Loss {
     /// Three outputs: a low quantile, the mean, a high quantile. The mean by its squared error, and the quantiles by
     /// their tilted absolute error (R. Koenker, G. Bassett, *Regression Quantiles*, 1978), `share` as much.
     Interval { low: f64, high: f64, share: f64 },
+    /// The mean squared error of so many outputs, each with a target of its own.
+    Reconstruction { outputs: usize },
 }
 
 impl Loss {
@@ -126,10 +118,11 @@ impl Loss {
         match self {
             Loss::Squared => 1,
             Loss::Interval { .. } => 3,
+            Loss::Reconstruction { outputs } => *outputs,
         }
     }
 
-    /// Of `outputs` [n, outputs] at `targets` and `counts`, both [n, 1].
+    /// Of `outputs` [n, outputs] at `targets` [n, targets of a row] and `counts` [n, 1].
     pub(super) fn of(
         &self,
         outputs: &Tensor<2>,
@@ -146,6 +139,7 @@ impl Loss {
                 let quantiles = tilted(*low, error(0)) + tilted(*high, error(2));
                 error(1).square() + quantiles.mul_scalar(*share)
             }
+            Loss::Reconstruction { .. } => (targets.clone() - outputs.clone()).square().mean_dim(1),
         };
         (loss * counts.clone()).sum() / counts.clone().sum()
     }
@@ -214,13 +208,14 @@ impl Batch {
         self.steps.iter().map(step).collect()
     }
 
-    /// Targets and how much they count, each [steps * B, 1].
+    /// Targets, [steps * B, targets of a row], and how much they count, [steps * B, 1].
     pub(super) fn targets(&self, device: &Device) -> [Tensor<2>; 2] {
-        let column = |values: &Vec<f32>| {
-            let shape = [values.len(), 1];
+        let rows = self.counts.len();
+        let matrix = |values: &Vec<f32>| {
+            let shape = [rows, values.len() / rows.max(1)];
             Tensor::from_data(TensorData::new(values.clone(), shape), device)
         };
-        [column(&self.targets), column(&self.counts)]
+        [matrix(&self.targets), matrix(&self.counts)]
     }
 }
 

@@ -1,23 +1,13 @@
-//! LSTM and GRU, and dense layers from the state after each step to what is said there.
-//!
-//! LSTM: S. Hochreiter, J. Schmidhuber, *Long Short-Term Memory*, 1997, with the forget gate of F. Gers and others, 2000.
-//! GRU: K. Cho and others, *Learning Phrase Representations using RNN Encoder-Decoder*, 2014, in the form that applies the
-//! reset gate after the product (`linear_before_reset`), as cuDNN, PyTorch and Keras do.
+//! Recurrent layers, and dense ones from the state after each step to what is said there.
 
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::cell::Cell;
 use super::net::{Matrix, Net, State, Weights, mask};
 use crate::onnx::{Builder, Setting, Size, Value};
 use crate::random::Random;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cell {
-    Lstm,
-    Gru,
-}
 
 /// Its sizes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,60 +27,6 @@ pub struct Recurrent {
     pub memory: f64,
 }
 
-/// Gates in the order of ONNX: input, output, forget and cell of LSTM; update, reset and hidden of GRU.
-impl Cell {
-    fn gates(self) -> usize {
-        match self {
-            Cell::Lstm => 4,
-            Cell::Gru => 3,
-        }
-    }
-
-    /// Matrices of a layer: for each gate those of input and state, and the bias of each.
-    fn matrices(self) -> usize {
-        4 * self.gates()
-    }
-
-    fn operator(self) -> &'static str {
-        match self {
-            Cell::Lstm => "LSTM",
-            Cell::Gru => "GRU",
-        }
-    }
-}
-
-/// The matrices of one gate.
-struct Gate<'a> {
-    input: &'a Tensor<2>,
-    state: &'a Tensor<2>,
-    input_bias: &'a Tensor<2>,
-    state_bias: &'a Tensor<2>,
-}
-
-impl<'a> Gate<'a> {
-    fn of(weights: &'a [Tensor<2>], gate: usize) -> Self {
-        let weights = &weights[4 * gate..];
-        Gate {
-            input: &weights[0],
-            state: &weights[1],
-            input_bias: &weights[2],
-            state_bias: &weights[3],
-        }
-    }
-
-    fn of_input(&self, step: &Tensor<2>) -> Tensor<2> {
-        step.clone().matmul(self.input.clone()) + self.input_bias.clone()
-    }
-
-    fn of_state(&self, state: &Tensor<2>) -> Tensor<2> {
-        state.clone().matmul(self.state.clone()) + self.state_bias.clone()
-    }
-
-    fn sum(&self, step: &Tensor<2>, state: &Tensor<2>) -> Tensor<2> {
-        self.of_input(step) + self.of_state(state)
-    }
-}
-
 impl Recurrent {
     /// Sizes of the inputs of the recurrent layers.
     fn widths(&self) -> impl Iterator<Item = (usize, usize)> {
@@ -107,107 +43,9 @@ impl Recurrent {
             .collect()
     }
 
-    fn layer(&self, weights: &[Tensor<2>], steps: &[Tensor<2>], units: usize) -> Vec<Tensor<2>> {
-        let device = steps[0].device();
-        let rows = steps[0].dims()[0];
-        let mut state = Tensor::zeros([rows, units], &device);
-        let mut memory = state.clone();
-        let gate = |place| Gate::of(weights, place);
-        let mut states = Vec::with_capacity(steps.len());
-        for step in steps {
-            state = match self.cell {
-                Cell::Lstm => {
-                    let [input, output, forget] =
-                        [0, 1, 2].map(|g| sigmoid(gate(g).sum(step, &state)));
-                    memory = forget * memory + input * gate(3).sum(step, &state).tanh();
-                    output * memory.clone().tanh()
-                }
-                Cell::Gru => {
-                    let [update, reset] = [0, 1].map(|g| sigmoid(gate(g).sum(step, &state)));
-                    let hidden = gate(2);
-                    let new = (hidden.of_input(step) + reset * hidden.of_state(&state)).tanh();
-                    // update * state + (1 - update) * new
-                    new.clone() + update * (state - new)
-                }
-            };
-            states.push(state.clone());
-        }
-        states
-    }
-}
-
-impl Net for Recurrent {
-    fn begin(&self, random: &mut Random) -> Weights {
-        let mut matrices = Vec::new();
-        for (inputs, units) in self.widths() {
-            let remembers: Vec<f32> = (0..units)
-                .map(|_| (1.0 + random.unit() * (self.memory - 2.0).max(0.0)).ln() as f32)
-                .collect();
-            for gate in 0..self.cell.gates() {
-                matrices.push(Matrix::even(inputs, units, units, random));
-                matrices.push(Matrix::even(units, units, units, random));
-                let mut bias = Matrix::zeros(1, units);
-                if self.cell == Cell::Lstm {
-                    match gate {
-                        0 => bias.values = remembers.iter().map(|value| -value).collect(),
-                        2 => bias.values.clone_from(&remembers),
-                        _ => {}
-                    }
-                }
-                matrices.push(bias);
-                matrices.push(Matrix::zeros(1, units));
-            }
-        }
-        for (inputs, units) in self.dense_sizes() {
-            matrices.push(Matrix::even(inputs, units, inputs, random));
-            matrices.push(Matrix::zeros(1, units));
-        }
-        // What is told of a machine of which nothing is known lies in the middle.
-        if let Some(bias) = matrices.last_mut() {
-            bias.values.fill(0.5);
-        }
-        Weights(matrices)
-    }
-
-    fn forward(
-        &self,
-        weights: &[Tensor<2>],
-        steps: Vec<Tensor<2>>,
-        mut random: Option<&mut Random>,
-    ) -> Tensor<2> {
-        let (mut steps, mut weights) = (steps, weights);
-        let mut dropped = |shape: [usize; 2], device: &Device| {
-            let random = random.as_deref_mut().filter(|_| self.dropout > 0.0)?;
-            Some(mask(shape, self.dropout, random, device))
-        };
-        for (_, units) in self.widths() {
-            let (own, rest) = weights.split_at(self.cell.matrices());
-            weights = rest;
-            steps = self.layer(own, &steps, units);
-            // One mask for all steps: Y. Gal, Z. Ghahramani, *A Theoretically Grounded Application of Dropout in
-            // Recurrent Neural Networks*, 2016.
-            if let Some(mask) = dropped(steps[0].dims(), &steps[0].device()) {
-                steps
-                    .iter_mut()
-                    .for_each(|step| *step = step.clone() * mask.clone());
-            }
-        }
-        let (count, size) = (steps.len(), steps[0].dims()[0]);
-        let mut value = Tensor::cat(steps, 0);
-        let dense = self.dense_sizes().len();
-        for (layer, weights) in weights.chunks_exact(2).enumerate() {
-            value = value.matmul(weights[0].clone()) + weights[1].clone();
-            if layer + 1 < dense {
-                value = relu(value);
-                if let Some(mask) = dropped([size, value.dims()[1]], &value.device()) {
-                    value = value * mask.repeat_dim(0, count);
-                }
-            }
-        }
-        value
-    }
-
-    fn export(
+    /// One step in a graph: from `input`, [B, F], and the state that it leaves in states of its own, to the outputs,
+    /// [B, outputs]. Names of states begin with `prefix`.
+    pub fn export(
         &self,
         weights: &Weights,
         graph: &mut Builder,
@@ -221,17 +59,7 @@ impl Net for Recurrent {
         for (layer, (inputs, units)) in self.widths().enumerate() {
             let (own, rest) = weights.split_at(self.cell.matrices());
             weights = rest;
-            let gates = self.cell.gates();
-            let of_gates = |place: usize| {
-                own.chunks_exact(4)
-                    .flat_map(move |gate| gate[place].transposed())
-            };
-            let w: Vec<f32> = of_gates(0).collect();
-            let r: Vec<f32> = of_gates(1).collect();
-            let b: Vec<f32> = of_gates(2).chain(of_gates(3)).collect();
-            let w = graph.constant(&[1, gates * units, inputs], &w);
-            let r = graph.constant(&[1, gates * units, units], &r);
-            let b = graph.constant(&[1, 2 * gates * units], &b);
+            let [w, r, b] = self.cell.tables(own, (inputs, units), graph);
             let size = ("hidden_size", Setting::Int(units as i64));
             let (names, settings): (&[&str], _) = match self.cell {
                 Cell::Lstm => (&["state", "memory"], vec![size]),
@@ -281,5 +109,61 @@ impl Net for Recurrent {
             }
         }
         (value, states)
+    }
+}
+
+impl Net for Recurrent {
+    fn begin(&self, random: &mut Random) -> Weights {
+        let mut matrices = Vec::new();
+        for (inputs, units) in self.widths() {
+            matrices.extend(self.cell.begin((inputs, units), self.memory, random));
+        }
+        for (inputs, units) in self.dense_sizes() {
+            matrices.push(Matrix::even(inputs, units, inputs, random));
+            matrices.push(Matrix::zeros(1, units));
+        }
+        // What is told of a machine of which nothing is known lies in the middle.
+        if let Some(bias) = matrices.last_mut() {
+            bias.values.fill(0.5);
+        }
+        Weights(matrices)
+    }
+
+    fn forward(
+        &self,
+        weights: &[Tensor<2>],
+        steps: Vec<Tensor<2>>,
+        mut random: Option<&mut Random>,
+    ) -> Tensor<2> {
+        let (mut steps, mut weights) = (steps, weights);
+        let mut dropped = |shape: [usize; 2], device: &Device| {
+            let random = random.as_deref_mut().filter(|_| self.dropout > 0.0)?;
+            Some(mask(shape, self.dropout, random, device))
+        };
+        for (_, units) in self.widths() {
+            let (own, rest) = weights.split_at(self.cell.matrices());
+            weights = rest;
+            steps = self.cell.layer(own, &steps, units);
+            // One mask for all steps: Y. Gal, Z. Ghahramani, *A Theoretically Grounded Application of Dropout in
+            // Recurrent Neural Networks*, 2016.
+            if let Some(mask) = dropped(steps[0].dims(), &steps[0].device()) {
+                steps
+                    .iter_mut()
+                    .for_each(|step| *step = step.clone() * mask.clone());
+            }
+        }
+        let (count, size) = (steps.len(), steps[0].dims()[0]);
+        let mut value = Tensor::cat(steps, 0);
+        let dense = self.dense_sizes().len();
+        for (layer, weights) in weights.chunks_exact(2).enumerate() {
+            value = value.matmul(weights[0].clone()) + weights[1].clone();
+            if layer + 1 < dense {
+                value = relu(value);
+                if let Some(mask) = dropped([size, value.dims()[1]], &value.device()) {
+                    value = value * mask.repeat_dim(0, count);
+                }
+            }
+        }
+        value
     }
 }

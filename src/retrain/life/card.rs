@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use forewarn_training::judged::{Figures, Judged};
-use forewarn_training::recipe::{JudgedRows, Recipe};
+use forewarn_training::life::LifeTrainer;
+use forewarn_training::recipe::{JudgedRows, Life, Recipe};
 
 use super::report::Report;
 
@@ -11,19 +12,16 @@ use super::report::Report;
 const BANDS: usize = 5;
 
 /// The card, in Markdown.
-pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String {
-    let (data, labels, trainer) = (&report.data, &recipe.labels, &recipe.trainer);
+pub(super) fn card((recipe, life): (&Recipe, &Life), report: &Report, judged: &Judged) -> String {
+    let (data, labels, trainer) = (&report.data, &life.labels, &life.trainer);
     let unit = &labels.unit;
     let mut text = format!("# {}, retrained\n\n", recipe.model);
     let _ = writeln!(
         text,
-        "Remaining useful life in {unit}, at every row of view `{}`. {} recurrent networks ({:?}, {:?} units, dense {:?}) that \
-         keep a state per asset; what they say is averaged. Scaling is inside the graph{}: the input is physical units.\n",
+        "Remaining useful life in {unit}, at every row of view `{}`, by {}. Scaling is inside the graph{}: the input is \
+         physical units.\n",
         recipe.view,
-        report.rounds.len(),
-        trainer.cell,
-        trainer.hidden,
-        trainer.dense,
+        trainer.describe(),
         match recipe.scaling.per.is_empty() {
             true => "",
             false => ", per operating regime",
@@ -32,38 +30,17 @@ pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String 
     let _ = writeln!(text, "## Data\n");
     let _ = writeln!(
         text,
-        "{} rows of {} assets, {} of which failed; {} more assets were held back. {} rows lacked a feature and were left out. \
-         The target is min(remaining life, {}) {unit}.\n",
-        data.rows, data.assets, data.failed, data.held_out, data.incomplete, labels.cap
+        "{} rows of {} assets, {} of which failed; {}. {} rows lacked a feature and were left out. The target is \
+         min(remaining life, {}) {unit}.\n",
+        data.rows,
+        data.assets,
+        data.failed,
+        data.held_back(),
+        data.incomplete,
+        labels.cap
     );
     let _ = writeln!(text, "## Protocol\n");
-    let which = match (recipe.judge.assets.is_empty(), recipe.judge.rows) {
-        (true, JudgedRows::All) => "the held-back assets, at every row that says something",
-        (true, JudgedRows::Last) => "the held-back assets, at the last row of each",
-        (false, JudgedRows::All) => {
-            "the assets of `judge.assets`, at every row that says something"
-        }
-        (false, JudgedRows::Last) => "the assets of `judge.assets`, at the last row of each",
-    };
-    let _ = writeln!(
-        text,
-        "Assets are held back by name and seed {}. {} (best rounds: {}). The margin of the interval is of the held-back \
-         assets. Judged are {which}, truth capped at {} {unit}, by the engine that serves. Training took {:.0} s.\n",
-        recipe.split.seed,
-        match trainer.watched {
-            true =>
-                "Each network learns from all others but those of one fold, which says in which round it was the best",
-            false => "Each network learns from all others, for all steps",
-        },
-        report
-            .rounds
-            .iter()
-            .map(|(all, best)| format!("{best} of {all}"))
-            .collect::<Vec<_>>()
-            .join(", "),
-        labels.cap,
-        report.learning.as_secs_f64()
-    );
+    protocol(&mut text, (recipe, life), report);
     let _ = writeln!(text, "## Figures\n");
     let _ = writeln!(
         text,
@@ -143,4 +120,52 @@ pub(super) fn card(recipe: &Recipe, report: &Report, judged: &Judged) -> String 
         report.trainer_difference
     );
     text
+}
+
+/// How it was trained and judged.
+fn protocol(text: &mut String, (recipe, life): (&Recipe, &Life), report: &Report) {
+    let apart = match recipe.split.folds {
+        0 => format!(
+            "Assets are held back by name and seed {}; the margin of the interval is of them",
+            recipe.split.seed
+        ),
+        folds => format!(
+            "All assets are learnt from. Each gives its part of the margin of the interval by a model that has learnt from the \
+             others of {folds} folds (by name and seed {}) only",
+            recipe.split.seed
+        ),
+    };
+    let which = match (recipe.judge.assets.is_empty(), recipe.split.is_crossed()) {
+        (true, false) => "the held-back assets, by the engine that serves",
+        (true, true) => "all assets, each by the model that has not learnt from it",
+        (false, _) => "the assets of `judge.assets`, by the engine that serves",
+    };
+    let rows = match recipe.judge.rows {
+        JudgedRows::All => "at every row that says something",
+        JudgedRows::Last => "at the last row of each",
+    };
+    let rounds: Vec<String> = report
+        .rounds
+        .iter()
+        .map(|(all, best)| format!("{best} of {all}"))
+        .collect();
+    let learnt = match &life.trainer {
+        LifeTrainer::Linear(_) => String::new(),
+        LifeTrainer::Recurrent(training) => format!(
+            " {} (best rounds: {}).",
+            match training.watched {
+                true =>
+                    "Each network learns from all others but those of one fold, which says in which round it was the best",
+                false => "Each network learns from all of them, for all steps",
+            },
+            rounds.join(", ")
+        ),
+    };
+    let _ = writeln!(
+        text,
+        "{apart}.{learnt} Judged are {which}, {rows}, truth capped at {} {}. Training took {:.0} s.\n",
+        life.labels.cap,
+        life.labels.unit,
+        report.learning.as_secs_f64()
+    );
 }

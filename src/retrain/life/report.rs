@@ -7,11 +7,12 @@ use anyhow::{Result, bail};
 use forewarn_training::gate::Difference;
 use forewarn_training::judged::Figures;
 use forewarn_training::labels::Labels;
-use forewarn_training::recipe::Recipe;
+use forewarn_training::recipe::{Life, Recipe};
 use forewarn_training::rows::{AssetRows, Rows};
 use serde::Serialize;
 use serde_json::json;
 
+use super::super::seconds;
 use crate::model::Added;
 use crate::reply::Output;
 use crate::terminal::thousands;
@@ -23,7 +24,9 @@ pub(super) struct Data {
     pub assets: usize,
     /// Assets that have failed; the others are censored, and teach no remaining life.
     pub failed: usize,
+    /// Held back from all training; none where each asset is in a fold.
     pub held_out: usize,
+    pub folds: usize,
     /// Rows without all features.
     pub incomplete: u64,
     #[serde(serialize_with = "seconds")]
@@ -61,26 +64,28 @@ pub(super) struct Report {
     pub learning: Duration,
 }
 
-fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(duration.as_secs_f64())
-}
-
 impl Data {
     /// # Errors
     /// When nothing can be learnt from these rows.
-    pub fn of(rows: &Rows, recipe: &Recipe, labels: &Labels, replay: Duration) -> Result<Self> {
+    pub fn of(
+        rows: &Rows,
+        (recipe, life): (&Recipe, &Life),
+        labels: &Labels,
+        replay: Duration,
+    ) -> Result<Self> {
         let roles = recipe.roles();
         let train = || rows.assets.iter().filter(|rows| roles.learns(&rows.asset));
         let failed = train().filter(|rows| labels.left(&rows.asset, rows.times[0]).is_some());
         let held_out = rows
             .assets
             .iter()
-            .filter(|rows| roles.calibrates(&rows.asset));
+            .filter(|rows| roles.calibrates(&rows.asset) && !roles.learns(&rows.asset));
         let data = Data {
             rows: train().map(AssetRows::len).sum(),
             assets: train().count(),
             failed: failed.count(),
             held_out: held_out.count(),
+            folds: recipe.split.folds,
             incomplete: rows.incomplete,
             replay,
         };
@@ -88,10 +93,17 @@ impl Data {
             bail!(
                 "none of the {} assets that are learnt from has failed by {}: nothing tells their remaining life",
                 data.assets,
-                recipe.labels.failures.display()
+                life.labels.failures.display()
             );
         }
         Ok(data)
+    }
+
+    pub fn held_back(&self) -> String {
+        match self.folds {
+            0 => format!("{} assets held back", self.held_out),
+            folds => format!("each judged in one of {folds} folds"),
+        }
     }
 }
 
@@ -109,16 +121,19 @@ impl Report {
         let (data, figures) = (&self.data, &self.figures);
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         let mut text = format!(
-            "learnt from  {} rows of {} assets, {} of which failed; {} assets held back ({:.0} s from the log)\n",
+            "learnt from  {} rows of {} assets, {} of which failed; {} ({:.0} s from the log)\n",
             thousands(data.rows as u64),
             data.assets,
             data.failed,
-            data.held_out,
+            data.held_back(),
             data.replay.as_secs_f64()
         );
         text += &format!(
-            "trained      {} networks in {:.0} s\n",
-            self.rounds.len(),
+            "trained      {} in {:.0} s\n",
+            match self.rounds.len() {
+                0 => "a linear model".to_owned(),
+                count => format!("{count} networks"),
+            },
             self.learning.as_secs_f64()
         );
         text += &format!(
