@@ -15,6 +15,7 @@
 
 mod candidate;
 mod card;
+mod figures;
 mod past;
 mod report;
 
@@ -28,6 +29,7 @@ use anyhow::{Context, Result};
 use forewarn_pipeline::Config;
 use forewarn_training::baseline::Baseline;
 use forewarn_training::conformal;
+use forewarn_training::figures::Life;
 use forewarn_training::gate::{Difference, Verdict};
 use forewarn_training::judged::{Figures, Judged};
 use forewarn_training::labels::Labels;
@@ -40,6 +42,7 @@ use forewarn_training::scaling::Scaling;
 use crate::cli::RetrainArgs;
 use crate::terminal::progress;
 use candidate::Candidate;
+use figures::Drawings;
 use past::{Past, Serving};
 use report::{Data, Interval, Report};
 
@@ -69,7 +72,9 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
         past: &past,
     };
     let (interval, trainer_difference) = job.calibrate(&mut candidate, &rows)?;
-    let challenger = job.judge(&candidate.admit(&config, interval.margin)?)?;
+    let said = job.said(&candidate.admit(&config, interval.margin)?)?;
+    let lives = Life::of_assets(&said, &labels, recipe.target());
+    let challenger = job.judged(said);
     let champion = match candidate::champion(&config, &recipe)? {
         Some(champion) => Some((champion.version, job.judge(&champion)?)),
         None => None,
@@ -96,13 +101,16 @@ pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
             .collect(),
         learning,
     };
-    let card = card::card(&recipe, &report, &challenger);
+    let scale = (recipe.labels.unit.as_str(), recipe.labels.cap);
+    let figures = Drawings::of_life(scale, &challenger, &lives, &trained.rounds);
+    let card = card::card(&recipe, &report, &challenger) + &figures.markdown();
     let added = match report.passes {
-        true => Some(candidate.add(&config, &card, &report.reason, args)?),
+        true => Some(candidate.add(&config, (&card, &figures), &report.reason, args)?),
         false => None,
     };
     let file = work.join("card.md");
     std::fs::write(&file, &card).context("the card")?;
+    figures.write(&work)?;
     report.tell(args.reply.output, added.as_ref(), &file)?;
     Ok(match report.passes {
         true => Outcome::Added,
@@ -146,12 +154,14 @@ impl Job<'_> {
     }
 
     /// What a version says of the assets that are judged.
-    fn judge(&self, serving: &Serving) -> Result<Judged> {
+    fn said(&self, serving: &Serving) -> Result<BTreeMap<String, Vec<(i64, Told)>>> {
         let roles = self.recipe.roles();
-        let said = self
-            .past
-            .said(serving, self.recipe, |asset| roles.judges(asset))?;
-        Ok(self.judged(said))
+        let is_judged = |asset: &str| roles.judges(asset);
+        self.past.said(serving, self.recipe, is_judged)
+    }
+
+    fn judge(&self, serving: &Serving) -> Result<Judged> {
+        Ok(self.judged(self.said(serving)?))
     }
 
     fn judged(&self, said: BTreeMap<String, Vec<(i64, Told)>>) -> Judged {

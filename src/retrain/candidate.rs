@@ -18,6 +18,7 @@ use forewarn_training::rows::Rows;
 use forewarn_training::rul::{RulModel, Told};
 use serde_json::json;
 
+use super::figures::Drawings;
 use super::past::Serving;
 use crate::cli::RetrainArgs;
 use crate::guard;
@@ -181,8 +182,14 @@ impl<'a> Candidate<'a> {
         Ok(largest)
     }
 
-    /// Makes it the next version of its model, with its card.
-    pub fn add(&self, config: &Config, card: &str, why: &str, args: &RetrainArgs) -> Result<Added> {
+    /// Makes it the next version of its model, with its card and the figures of it.
+    pub fn add(
+        &self,
+        config: &Config,
+        (card, figures): (&str, &Drawings),
+        why: &str,
+        args: &RetrainArgs,
+    ) -> Result<Added> {
         let models = config.models.clone();
         let admission = guard::admission(&models)?;
         let place = Place::new(models);
@@ -190,6 +197,7 @@ impl<'a> Candidate<'a> {
         let staged = place.repository.stage()?;
         Source::Folder(self.folder()).copy(staged.path())?;
         fs::write(staged.path().join("card.md"), card)?;
+        figures.write(staged.path())?;
         let mut note: Note = args.note.note();
         note.why = match note.why.as_str() {
             "" => format!("retrained: {why}"),
