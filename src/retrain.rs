@@ -14,7 +14,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `past.rs` | the rows of the log, and what a version says of them |
-//! | `candidate.rs` | versions as files: tried, served to the engine, added |
+//! | `candidate.rs`, `figures.rs` | versions as files: tried, served to the engine, added with card and figures |
 //! | `life.rs`, `life/` | models of remaining useful life |
 //! | `anomaly.rs`, `anomaly/` | models of anomalies |
 //!
@@ -22,6 +22,7 @@
 
 mod anomaly;
 mod candidate;
+mod figures;
 mod life;
 mod past;
 

@@ -98,6 +98,8 @@ fn a_first_model_is_added_and_one_that_is_no_better_is_not() {
     let card = std::fs::read_to_string(version.join("card.md")).unwrap();
     assert!(card.contains(&format!("{first:.2}")), "{card}");
 
+    figures_come_along(dir.path(), &version, &card);
+
     // The same night again: the same bits, and so no better.
     let (status, told) = retrain(dir.path(), &[]);
     assert_eq!(status, NOT_BETTER, "{told:#}");
@@ -127,6 +129,37 @@ fn a_first_model_is_added_and_one_that_is_no_better_is_not() {
         &path(dir.path(), "models"),
     ]);
     assert!(history.contains("first; retrained: "), "{history}");
+}
+
+/// Every figure that a card shows lies beside it, also where the version is added elsewhere.
+fn figures_come_along(dir: &Path, version: &Path, card: &str) {
+    let shown: Vec<&str> = card
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(file, _)| file)
+        .filter(|file| file.ends_with(".svg"))
+        .collect();
+    let expected = ["told-and-true", "lives", "learning"].map(|name| format!("figures/{name}.svg"));
+    assert_eq!(shown, expected);
+    let (from, elsewhere) = (version.display().to_string(), dir.join("elsewhere"));
+    let repository = path(dir, "elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    run_ok(&[
+        "model",
+        "add",
+        &from,
+        "--name",
+        "pump-life",
+        "--repository",
+        &repository,
+    ]);
+    for file in shown {
+        let figure = std::fs::read_to_string(version.join(file)).unwrap();
+        assert!(figure.starts_with("<svg "), "{file}");
+        let copy = elsewhere.join("pump-life/1").join(file);
+        assert_eq!(std::fs::read_to_string(copy).unwrap(), figure, "{file}");
+    }
 }
 
 #[test]
@@ -177,7 +210,10 @@ fn a_linear_model_is_judged_in_folds() {
     );
     assert_eq!(report["figures"]["assets"], 40);
     assert!(report["trainer_difference"].as_f64().unwrap() < 1e-4);
-    assert!(report["figures"]["rmse"].as_f64().unwrap() < 8.0, "{report:#}");
+    assert!(
+        report["figures"]["rmse"].as_f64().unwrap() < 8.0,
+        "{report:#}"
+    );
     let crossed = report["interval"]["crossed"].as_f64().unwrap();
     assert!((0.85..0.95).contains(&crossed), "{crossed}");
     let card = std::fs::read_to_string(dir.path().join("models/pump-life/1/card.md")).unwrap();

@@ -159,7 +159,7 @@ fn what_is_reported_of_a_fleet_is_what_the_new_version_says_of_it() {
         }
     }
     let rows = &report["figures"]["rows"];
-    let told_counts = ["tp", "fp", "fn_", "tn"].map(|name| rows[name].as_u64().unwrap());
+    let told_counts = ["tp", "fp", "fn", "tn"].map(|name| rows[name].as_u64().unwrap());
     assert_eq!(
         told_counts,
         [counts.tp, counts.fp, counts.missed, counts.tn],
@@ -457,7 +457,7 @@ fn valves_that_close_are_told_by_the_means_of_ten_readings() {
     );
     let rows = &told["report"]["figures"]["rows"];
     assert_eq!(
-        ["tp", "fp", "fn_", "tn"].map(|name| rows[name].as_u64().unwrap()),
+        ["tp", "fp", "fn", "tn"].map(|name| rows[name].as_u64().unwrap()),
         [counts.tp, counts.fp, counts.missed, counts.tn]
     );
 }

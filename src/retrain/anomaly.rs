@@ -14,7 +14,8 @@ use forewarn_training::calibrate::Scores;
 use forewarn_training::detections::{self, Said, SaidOf};
 use forewarn_training::detector::{Detector, Trained, Watched};
 use forewarn_training::episodes::Episodes;
-use forewarn_training::evaluate::{Detected, Tally};
+use forewarn_training::evaluate::Detected;
+use forewarn_training::evaluate::detection::Tally;
 use forewarn_training::gate::{self, Difference};
 use forewarn_training::labels::read_events;
 use forewarn_training::neural::Round;
@@ -26,6 +27,7 @@ use forewarn_training::uses::Uses;
 use serde_json::json;
 
 use super::candidate::{self, Candidates, GOLDEN, TOLERANCE};
+use super::figures::Drawings;
 use super::past::Serving;
 use super::{Job, Outcome};
 use crate::terminal::progress;
@@ -70,6 +72,7 @@ pub(super) fn run(job: &Job<'_>, anomaly: &Anomaly) -> Result<Outcome> {
         None => None,
     };
     let metric = run.metric(&challenger);
+    let drawings = run.drawings(&challenger, champion.as_ref());
     let compared = champion
         .as_ref()
         .and_then(|(_, champion)| run.compare(champion, &challenger, metric));
@@ -93,16 +96,18 @@ pub(super) fn run(job: &Job<'_>, anomaly: &Anomaly) -> Result<Outcome> {
         trainer_difference,
         learning,
     };
-    let card = card::card((recipe, anomaly), &report, &challenger);
+    let card = card::card((recipe, anomaly), &report, &challenger) + &drawings.markdown();
+    let shown = (card.as_str(), &drawings);
     let added = match report.passes {
         true => models
             .keys()
-            .map(|name| run.candidates.add(name, &card, &report.reason))
+            .map(|name| run.candidates.add(name, shown, &report.reason))
             .collect::<Result<Vec<_>>>()?,
         false => Vec::new(),
     };
     let file = job.work.join("card.md");
     std::fs::write(&file, &card).context("the card")?;
+    drawings.write(job.work)?;
     report.tell(job.args.reply.output, &added, &file)?;
     Ok(match report.passes {
         true => Outcome::Added,
@@ -292,6 +297,28 @@ impl Run<'_> {
             Some(difference) => recipe.gate.decide(difference, metric.name()),
             None => gate::Verdict::first(&recipe.model),
         }
+    }
+
+    /// Curves of both models, and how the new one learnt, where it is a single network.
+    fn drawings(&self, challenger: &Detected, champion: Option<&(u32, Detected)>) -> Drawings {
+        let old = champion.map(|(version, detected)| (format!("champion {version}"), detected));
+        let mut models = vec![("this version", challenger)];
+        models.extend(
+            old.iter()
+                .map(|(name, detected)| (name.as_str(), *detected)),
+        );
+        let single = self
+            .models
+            .values()
+            .next()
+            .filter(|_| self.models.len() == 1);
+        let rounds = single.map(|(trained, _)| trained.rounds.clone());
+        let rounds = rounds.filter(|rounds| !rounds.is_empty());
+        let rounds = rounds.map(|rounds| {
+            let last = rounds.len() - 1;
+            (rounds, last)
+        });
+        Drawings::of_detection(&models, rounds.as_slice())
     }
 
     fn told_of_models(&self, thresholds: &BTreeMap<&str, Found>) -> Vec<Model> {

@@ -15,6 +15,7 @@ use forewarn_training::rows::Rows;
 use serde_json::json;
 
 use super::Job;
+use super::figures::Drawings;
 use super::past::Serving;
 use crate::guard;
 use crate::model::{Added, Place, Source, add_staged};
@@ -125,8 +126,8 @@ impl<'a> Candidates<'a> {
         config
     }
 
-    /// Makes it the next version of its model, with its card.
-    pub fn add(&self, name: &str, card: &str, why: &str) -> Result<Added> {
+    /// Makes it the next version of its model, with its card and the figures of it.
+    pub fn add(&self, name: &str, (card, figures): (&str, &Drawings), why: &str) -> Result<Added> {
         let args = self.job.args;
         let models = self.job.config.models.clone();
         let admission = guard::admission(&models)?;
@@ -135,6 +136,7 @@ impl<'a> Candidates<'a> {
         let staged = place.repository.stage()?;
         Source::Folder(self.folder(name)).copy(staged.path())?;
         fs::write(staged.path().join("card.md"), card)?;
+        figures.write(staged.path())?;
         let mut note: Note = args.note.note();
         note.why = match note.why.as_str() {
             "" => format!("retrained: {why}"),

@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use forewarn_models::Verdict;
 use forewarn_training::conformal;
+use forewarn_training::figures;
 use forewarn_training::gate::{self, Difference};
 use forewarn_training::judged::{Figures, Judged};
 use forewarn_training::labels::{Labels, read_events};
@@ -25,6 +26,7 @@ use forewarn_training::scaling::Scaling;
 use serde_json::json;
 
 use super::candidate::{self, Candidates, GOLDEN, TOLERANCE};
+use super::figures::Drawings;
 use super::past::Serving;
 use super::{Job, Outcome};
 use crate::terminal::progress;
@@ -65,7 +67,10 @@ pub(super) fn run(job: &Job<'_>, life: &Life) -> Result<Outcome> {
         false => run.judge(&serving)?,
     };
     let champion = match candidate::champion(job.config, recipe, [&recipe.model])? {
-        Some((serving, version)) => Some((version, run.judge(&serving)?)),
+        Some((serving, version)) => {
+            let said = run.said_of_judged(&serving)?;
+            Some((version, run.judged(said)))
+        }
         None => None,
     };
     let compared = champion.as_ref().and_then(|(_, champion)| {
@@ -91,13 +96,17 @@ pub(super) fn run(job: &Job<'_>, life: &Life) -> Result<Outcome> {
             .collect(),
         learning,
     };
-    let card = card::card((recipe, life), &report, &challenger);
+    let scale = (life.labels.unit.as_str(), cap);
+    let drawings = Drawings::of_life(scale, &challenger, &lives, &trained.rounds);
+    let card = card::card((recipe, life), &report, &challenger) + &drawings.markdown();
+    let shown = (card.as_str(), &drawings);
     let added = match report.passes {
-        true => Some(run.candidates.add(&recipe.model, &card, &report.reason)?),
+        true => Some(run.candidates.add(&recipe.model, shown, &report.reason)?),
         false => None,
     };
     let file = job.work.join("card.md");
     std::fs::write(&file, &card).context("the card")?;
+    drawings.write(job.work)?;
     report.tell(job.args.reply.output, added.as_ref(), &file)?;
     Ok(match report.passes {
         true => Outcome::Added,
@@ -244,10 +253,9 @@ impl Run<'_> {
     }
 
     /// What a version says of the assets that are judged.
-    fn judge(&self, serving: &Serving) -> Result<Judged> {
+    fn said_of_judged(&self, serving: &Serving) -> Result<SaidOf> {
         let roles = self.job.recipe.roles();
-        let said = self.said(serving, |asset| roles.judges(asset))?;
-        Ok(self.judged(said))
+        self.said(serving, |asset| roles.judges(asset))
     }
 
     fn judged(&self, said: SaidOf) -> Judged {

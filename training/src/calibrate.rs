@@ -51,11 +51,10 @@ impl Scores {
 
     /// Time that the assets were watched, summed over them.
     pub fn watched(&self) -> Duration {
-        let spans = self.assets.values().map(|scores| {
-            let (first, last) = (scores[0].0, scores[scores.len() - 1].0);
-            Duration::from_micros(last.saturating_sub(first).unsigned_abs())
-        });
-        spans.sum()
+        let spans = self.assets.values();
+        spans
+            .map(|scores| watched(scores[0].0, scores[scores.len() - 1].0))
+            .sum()
     }
 
     /// Event time of the first and of the last score, in microseconds; 0 and 0 without scores.
@@ -67,6 +66,12 @@ impl Scores {
     }
 }
 
+/// Time that an asset was watched, from the times of its first and its last score in microseconds. Pauses count: what an
+/// operator bears is a number of alarms in a week of his, whether or not the machine ran in all of it.
+pub fn watched(first: i64, last: i64) -> Duration {
+    Duration::from_micros(last.saturating_sub(first).unsigned_abs())
+}
+
 /// Alarms that are borne: `1/asset/week`, or `5/day` for the whole fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bearable {
@@ -76,11 +81,12 @@ pub struct Bearable {
 }
 
 const HOUR: u64 = 3_600;
+pub const WEEK: Duration = Duration::from_secs(7 * 24 * HOUR);
 /// Units of time that alarms are borne in, with their seconds. A year is that of the Julian calendar.
 const UNITS: [(&str, u64); 4] = [
     ("hour", HOUR),
     ("day", 24 * HOUR),
-    ("week", 7 * 24 * HOUR),
+    ("week", WEEK.as_secs()),
     ("year", 8_766 * HOUR),
 ];
 

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::calibrate::{CalibrateError, Scores};
 use crate::episodes::{Episode, Episodes, State};
-use crate::evaluate::{Case, Detected};
+use crate::evaluate::Detected;
+use crate::evaluate::detection::Case;
 use crate::split::Split;
 use crate::threshold::Threshold;
 use crate::uses::Uses;

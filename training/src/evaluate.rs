@@ -3,6 +3,10 @@
 //! ```text
 //!   remaining useful life   rmse, mae, nasa_score        over (predicted, true) pairs
 //!   alarms                  Confusion, RecallTable       filled row by row
+//!                           Detected                     scored rows by asset: episodes, delays, alarms, one champion
+//!                                                        against a challenger
+//!                           roc, precision_recall        of scores, whatever the threshold is
+//!                           nab                          the score of the Numenta Anomaly Benchmark
 //!   two models              Paired                       on the same rows
 //! ```
 //!
@@ -11,9 +15,19 @@
 //!
 //! Invariant: a ratio without cases is `None` (or `-` in a table), never 0 nor 1.
 
+mod curves;
+pub mod detection;
+pub mod nab;
 mod paired;
 mod recall;
 
+use std::iter::Sum;
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+pub use curves::{Curve, precision_recall, roc};
+pub use detection::Detected;
 pub use paired::{Paired, Said};
 pub use recall::RecallTable;
 
@@ -68,11 +82,12 @@ fn differences<'a>(predicted: &'a [f64], truth: &'a [f64]) -> impl Iterator<Item
 }
 
 /// Point-wise counts of a yes-no detector: positive = flagged, true = rightly so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Confusion {
     pub tp: u64,
     pub fp: u64,
     pub tn: u64,
+    #[serde(rename = "fn")]
     pub fn_: u64,
 }
 
@@ -85,6 +100,11 @@ impl Confusion {
             (false, true) => &mut self.fn_,
         };
         *count += 1;
+    }
+
+    /// Rows that were judged wrongly.
+    pub fn wrong(&self) -> u64 {
+        self.fp + self.fn_
     }
 
     /// TP / (TP + FP); `None` when nothing was flagged.
@@ -107,9 +127,32 @@ impl Confusion {
     pub fn false_alarm_rate(&self) -> Option<f64> {
         ratio(self.fp, self.fp + self.tn)
     }
+
+    /// FN / (FN + TP), as in the SKAB leaderboard; `None` when nothing was faulty.
+    pub fn missed_alarm_rate(&self) -> Option<f64> {
+        ratio(self.fn_, self.fn_ + self.tp)
+    }
 }
 
-fn ratio(part: u64, whole: u64) -> Option<f64> {
+impl AddAssign for Confusion {
+    fn add_assign(&mut self, other: Self) {
+        self.tp += other.tp;
+        self.fp += other.fp;
+        self.tn += other.tn;
+        self.fn_ += other.fn_;
+    }
+}
+
+impl Sum for Confusion {
+    fn sum<I: Iterator<Item = Self>>(each: I) -> Self {
+        each.fold(Confusion::default(), |mut sum, one| {
+            sum += one;
+            sum
+        })
+    }
+}
+
+pub(crate) fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
@@ -165,6 +208,7 @@ mod tests {
         assert_eq!(confusion.recall(), Some(0.6));
         assert!(close(confusion.f1().unwrap(), 2.0 * 0.75 * 0.6 / 1.35));
         assert_eq!(confusion.false_alarm_rate(), Some(0.2));
+        assert_eq!(confusion.missed_alarm_rate(), Some(0.4));
     }
 
     #[test]
@@ -177,7 +221,10 @@ mod tests {
             (silent.precision(), silent.recall(), silent.f1()),
             (None, None, None)
         );
-        assert_eq!(silent.false_alarm_rate(), Some(0.0));
+        assert_eq!(
+            (silent.false_alarm_rate(), silent.missed_alarm_rate()),
+            (Some(0.0), None)
+        );
         assert_eq!(
             Confusion {
                 tp: 1,

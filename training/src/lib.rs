@@ -19,7 +19,8 @@
 //! | [`onnx`], [`random`] | writing graphs; random numbers that are the same in every run |
 //! | [`conformal`], [`judged`], [`gate`] | the margin of an interval; what was said against what came true; is it better? |
 //! | [`baseline`] | a linear model that networks must beat |
-//! | [`evaluate`], [`calibrate`] | metrics; thresholds |
+//! | [`evaluate`], [`calibrate`] | metrics of remaining life and of detection; thresholds |
+//! | [`figures`] | what was judged, as SVG |
 //! | [`cars`], [`cmapss`], [`dataset`] | data sets |
 //!
 //! Not here: how rows come out of the log, and how the engine judges (the binary's `retrain.rs`).
@@ -36,6 +37,7 @@ pub mod detections;
 pub mod detector;
 pub mod episodes;
 pub mod evaluate;
+pub mod figures;
 pub mod gate;
 pub mod judged;
 pub mod labels;

@@ -18,6 +18,9 @@ const COMPANIONS: [&str; 5] = [
     "model.toml.minisig",
 ];
 
+/// The figures that a card shows, in a folder beside it.
+const FIGURES: &str = "figures";
+
 pub(crate) enum Source {
     File(PathBuf),
     /// `model.onnx`, its companions and its weights.
@@ -112,7 +115,7 @@ impl Source {
                 copy(&path, &target.join(name))?;
             }
         }
-        Ok(())
+        copy_figures(&folder.join(FIGURES), &target.join(FIGURES))
     }
 }
 
@@ -120,6 +123,21 @@ impl Source {
 fn is_weights(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy();
     ["data", "bin", "weight", "weights", "onnx_data"].contains(&ending.as_ref())
+}
+
+fn copy_figures(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let path = entry?.path();
+        let ending = path.extension().unwrap_or_default();
+        if ending == "svg" || ending == "png" {
+            copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    Ok(())
 }
 
 fn copy_if_there(from: &Path, to: &Path) -> Result<()> {

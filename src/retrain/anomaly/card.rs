@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use forewarn_training::detections::OfKind;
-use forewarn_training::evaluate::{Detected, Figures};
+use forewarn_training::evaluate::Detected;
+use forewarn_training::evaluate::detection::Figures;
 use forewarn_training::recipe::{Anomaly, Recipe};
 
 use super::report::Report;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use forewarn_training::detections::OfKind;
-use forewarn_training::evaluate::Figures;
+use forewarn_training::evaluate::detection::Figures;
 use forewarn_training::gate::Difference;
 use forewarn_training::recipe::{Metric, Recipe};
 use forewarn_training::rows::Rows;
