@@ -58,14 +58,12 @@ pub(super) fn run(job: &Job<'_>, life: &Life) -> Result<Outcome> {
     let crossed = run.crossed(&rows)?;
     let (interval, trainer_difference) = run.calibrate(&rows, &crossed)?;
     let serving = run.admit(interval.margin)?;
-    let challenger = match recipe.judge.assets.is_empty() && recipe.split.is_crossed() {
-        true => run.judged(widened(
-            crossed,
-            interval.margin.unwrap_or(0.0),
-            life.labels.cap,
-        )),
-        false => run.judge(&serving)?,
+    let said = match recipe.judge.assets.is_empty() && recipe.split.is_crossed() {
+        true => widened(crossed, interval.margin.unwrap_or(0.0), life.labels.cap),
+        false => run.said_of_judged(&serving)?,
     };
+    let lives = figures::Life::of_assets(&said, &labels, life.target());
+    let challenger = run.judged(said);
     let champion = match candidate::champion(job.config, recipe, [&recipe.model])? {
         Some((serving, version)) => {
             let said = run.said_of_judged(&serving)?;
