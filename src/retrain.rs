@@ -15,12 +15,11 @@
 
 mod candidate;
 mod card;
+mod labels;
 mod past;
 mod report;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -49,7 +48,7 @@ pub(crate) const NOT_BETTER: u8 = 10;
 pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
     let recipe = Recipe::read(&args.recipe)?;
     let config = args.past.load(&recipe.pipeline)?;
-    let labels = read_labels(&recipe)?;
+    let labels = labels::read(&config, &recipe.labels)?;
     let work = work_folder(args, &recipe)?;
     let past = Past::new(&config, &args.past);
     let begun = Instant::now();
@@ -177,13 +176,6 @@ impl Job<'_> {
         let said = lives.by_asset(&rows, baseline.predict(&lives));
         Some(self.judged(said).figures(recipe.labels.cap))
     }
-}
-
-fn read_labels(recipe: &Recipe) -> Result<Labels> {
-    let path = &recipe.labels.failures;
-    let file = File::open(path).with_context(|| format!("labels.failures: {}", path.display()))?;
-    let labels = Labels::read(BufReader::new(file), &recipe.labels.kinds);
-    labels.with_context(|| path.display().to_string())
 }
 
 /// Where a run keeps what the next one goes on with.

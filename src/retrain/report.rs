@@ -88,7 +88,7 @@ impl Data {
             bail!(
                 "none of the {} assets that are learnt from has failed by {}: nothing tells their remaining life",
                 data.assets,
-                recipe.labels.failures.display()
+                recipe.labels.place()
             );
         }
         Ok(data)

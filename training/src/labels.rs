@@ -9,6 +9,10 @@
 //!
 //! An asset that has failed and was repaired begins a new life. Rows without a failure after them are censored: nobody
 //! knows their remaining life, so they teach no remaining life; a model of the normal state may learn from them.
+//!
+//! Not here: what the messages of a topic tell (`topic.rs`), and reading one (the binary's `retrain/labels.rs`).
+
+mod topic;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -16,14 +20,24 @@ use std::io::BufRead;
 use forewarn_pipeline::prediction::EventTimestamp;
 use serde::Deserialize;
 
-/// What happened.
+pub use topic::{Message, Told, Topic, Unreadable};
+
+/// What happened, as a line of a file tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Event {
-    pub asset: String,
-    /// RFC 3339, or milliseconds since 1970.
-    pub time: When,
-    /// `failure`, or what else is kept in the same place, such as `maintenance`.
+struct Event {
+    asset: String,
+    time: When,
     #[serde(default = "failure")]
+    kind: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    pub asset: String,
+    /// Microseconds since 1970, UTC.
+    pub at: i64,
+    /// `failure`, or what else is kept in the same place, such as `maintenance`.
     pub kind: String,
 }
 
@@ -31,10 +45,10 @@ fn failure() -> String {
     "failure".into()
 }
 
-/// An instant, as people and machines write it.
+/// An instant, as people and machines write it: RFC 3339, or milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-pub enum When {
+enum When {
     Text(String),
     Millis(i64),
 }
@@ -61,11 +75,30 @@ pub enum LabelError {
          {{\"asset\": \"pump-7\", \"time\": \"2026-01-01T00:00:00Z\", \"kind\": \"failure\"}}"
     )]
     Event { line: usize, reason: String },
-    #[error("no event is of kind {}; there is: {}", wanted.join(" or "), found.join(", "))]
+    #[error("no event is of kind {}; there is: {}", wanted.join(" or "), none_or(found))]
     NoneOfKind {
         wanted: Vec<String>,
         found: Vec<String>,
     },
+    #[error(
+        "{} of its messages can't be read, more than labels.topic.unreadable, which is {borne}; the first one, {}: {}. Any of \
+         them may be a failure: take it back by a message without a value under its key and say it again, or let so many be \
+         passed over",
+        unreadable.count,
+        unreadable.first,
+        unreadable.reason
+    )]
+    Unreadable {
+        unreadable: Unreadable,
+        borne: usize,
+    },
+}
+
+fn none_or(found: &[String]) -> String {
+    match found.is_empty() {
+        true => "none at all".into(),
+        false => found.join(", "),
+    }
 }
 
 /// Failures by asset, in the order of time.
@@ -79,7 +112,7 @@ impl Labels {
     /// # Errors
     /// At the first line that can't be read; when there is no event of these kinds.
     pub fn read(input: impl BufRead, kinds: &[String]) -> Result<Self, LabelError> {
-        let (mut labels, mut found) = (Labels::default(), Vec::new());
+        let mut events = Vec::new();
         let mut header: Option<Vec<String>> = None;
         for (number, line) in input.lines().enumerate() {
             let number = number + 1;
@@ -103,11 +136,30 @@ impl Labels {
                 header = Some(fields(line));
                 continue;
             };
-            let Some(time) = event.time.micros() else {
+            let Some(at) = event.time.micros() else {
                 return Err(wrong(format!("{:?} is no time", event.time)));
             };
+            events.push(Happened {
+                asset: event.asset,
+                at,
+                kind: event.kind,
+            });
+        }
+        Labels::of(events, kinds)
+    }
+
+    /// The events that are of `kinds`, as failures.
+    ///
+    /// # Errors
+    /// When there is none of them.
+    pub fn of(
+        events: impl IntoIterator<Item = Happened>,
+        kinds: &[String],
+    ) -> Result<Self, LabelError> {
+        let (mut labels, mut found) = (Labels::default(), Vec::new());
+        for event in events {
             if kinds.contains(&event.kind) {
-                labels.add(event.asset, time);
+                labels.add(event.asset, event.at);
             } else if !found.contains(&event.kind) {
                 found.push(event.kind);
             }
@@ -117,6 +169,11 @@ impl Labels {
             return Err(LabelError::NoneOfKind { wanted, found });
         }
         Ok(labels)
+    }
+
+    /// When `asset` failed, in the order of time.
+    pub fn failures(&self, asset: &str) -> &[i64] {
+        self.0.get(asset).map_or(&[], Vec::as_slice)
     }
 
     /// `asset` failed at `time`, in microseconds since 1970.
@@ -135,7 +192,7 @@ impl Labels {
 
     /// Is `time` at most `before` ahead of a failure, or at most `after` behind one?
     pub fn is_near(&self, asset: &str, time: i64, (before, after): (i64, i64)) -> bool {
-        let failures = self.0.get(asset).into_iter().flatten();
+        let failures = self.failures(asset).iter();
         let mut distances = failures.map(|failure| failure - time);
         distances.any(|left| (-after..=before).contains(&left))
     }

@@ -24,6 +24,7 @@ use forewarn_pipeline::routing::Selection;
 use serde::Deserialize;
 
 use crate::gate::Rule;
+use crate::labels::Topic;
 use crate::lives::Target;
 use crate::rul::Training;
 use crate::split::Split;
@@ -76,7 +77,11 @@ pub struct Recipe {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Labelling {
     /// File of failures, relative to the recipe: CSV with a header (`asset,time,kind`), or lines of JSON.
-    pub failures: PathBuf,
+    #[serde(default)]
+    pub failures: Option<PathBuf>,
+    /// Topic of failures, instead of a file.
+    #[serde(default)]
+    pub topic: Option<Topic>,
     /// Kinds of events that end a life. Default: `failure`.
     #[serde(default = "failure")]
     pub kinds: Vec<String>,
@@ -108,6 +113,17 @@ pub struct Judging {
     pub assets: Vec<String>,
     /// Which of their rows.
     pub rows: JudgedRows,
+}
+
+impl Labelling {
+    /// Where failures are told, for a person.
+    pub fn place(&self) -> String {
+        match (&self.failures, &self.topic) {
+            (_, Some(topic)) => format!("topic {}", topic.name),
+            (Some(file), None) => file.display().to_string(),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 /// Which rows of an asset are judged.
@@ -183,10 +199,14 @@ impl Recipe {
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
         let mut recipe: Recipe = toml::from_str(text).map_err(|error| error.to_string())?;
         recipe.pipeline = folder.join(&recipe.pipeline);
-        recipe.labels.failures = folder.join(&recipe.labels.failures);
+        recipe.labels.failures = recipe.labels.failures.map(|file| folder.join(file));
         text.clone_into(&mut recipe.text);
         let (split, learning) = (&recipe.split, &recipe.trainer.learning);
         let wrong = [
+            (
+                recipe.labels.failures.is_some() == recipe.labels.topic.is_some(),
+                "labels needs either failures, a file, or topic",
+            ),
             (recipe.labels.cap <= 0.0, "labels.cap must be above 0"),
             (
                 recipe.labels.unit_lasts.is_zero(),
@@ -260,7 +280,10 @@ mod tests {
     fn paths_are_relative_to_the_recipe_and_the_rest_has_a_default() {
         let recipe = Recipe::parse(SMALL, Path::new("/plant")).unwrap();
         assert_eq!(recipe.pipeline, Path::new("/plant/p.toml"));
-        assert_eq!(recipe.labels.failures, Path::new("/plant/f.csv"));
+        assert_eq!(
+            recipe.labels.failures.as_deref(),
+            Some(Path::new("/plant/f.csv"))
+        );
         assert_eq!(recipe.labels.horizons, [20.0, 40.0]);
         assert_eq!(
             recipe.target(),
@@ -304,6 +327,10 @@ mod tests {
             (
                 "[trainer]\nmembers = 1\nwatched = true\n",
                 "needs at least 2 trainer.members",
+            ),
+            (
+                "[labels.topic]\nname = \"t\"\n",
+                "either failures, a file, or topic",
             ),
             ("[split]\nhold-out = 0\n", "no asset is held back"),
             ("[trainer]\nlayers = 3\n", "unknown field `layers`"),
