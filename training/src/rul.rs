@@ -139,7 +139,7 @@ pub fn train(
         let rows = rows.only(|asset| wanted(split.part(asset, members)));
         Lives::new(&rows, &scaling, labels, target, training.change)
     };
-    let fingerprint = fingerprint(rows, &scaling, split, training, target);
+    let fingerprint = fingerprint((rows, labels), &scaling, split, training, target);
     let member = |number: usize| -> Result<Fitted, Stop> {
         let is_watched = |fold: usize| training.watched && fold == number;
         let learnt = lives(&|part| matches!(part, Part::Fold(fold) if !is_watched(fold)));
@@ -191,7 +191,7 @@ pub fn train(
 
 /// Of everything that a training depends on.
 fn fingerprint(
-    rows: &Rows,
+    (rows, labels): (&Rows, &Labels),
     scaling: &Scaling,
     split: &Split,
     training: &Training,
@@ -212,6 +212,11 @@ fn fingerprint(
             .values
             .iter()
             .for_each(|value| hash.update(value.to_le_bytes()));
+        let failures = labels.failures(&asset.asset);
+        hash.update(failures.len().to_le_bytes());
+        failures
+            .iter()
+            .for_each(|time| hash.update(time.to_le_bytes()));
     }
     hash.finalize()
         .iter()
