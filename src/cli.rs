@@ -162,8 +162,8 @@ impl PastArgs {
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     pub history: HistoryArgs,
-    /// Where scores go: .parquet or .csv
-    #[arg(long, value_name = "FILE")]
+    /// Where scores go: a file (.parquet, .csv), or a folder of Parquet files by date (a name without an ending)
+    #[arg(long, value_name = "PATH")]
     pub output: PathBuf,
 }
 
@@ -232,6 +232,9 @@ pub(crate) struct CmapssArgs {
     /// File for the failures (.csv): when each engine fails, as labels of a recipe
     #[arg(long, value_name = "FILE")]
     pub failures: Option<PathBuf>,
+    /// Topic for the failures
+    #[arg(long, value_name = "TOPIC", conflicts_with = "output")]
+    pub failures_topic: Option<String>,
     #[command(flatten)]
     pub to: FeedTargetArgs,
 }

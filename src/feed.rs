@@ -36,8 +36,14 @@ pub(crate) fn run(args: &FeedArgs) -> Result<()> {
             let mut telemetry = open(&args.to, topic)?;
             report(feed.run(telemetry.as_mut(), pace)?, &args.to, topic);
             if let Some(file) = &args.failures {
-                let failures = feed.failures(args.data.as_deref())?;
+                let failures = feed.failures(args.data.as_deref())?.csv();
                 std::fs::write(file, failures).with_context(|| file.display().to_string())?;
+            }
+            if let Some(topic) = &args.failures_topic {
+                let kafka = kafka(&args.to);
+                topics::require_kept(&kafka, topic)?;
+                let failures = feed.failures(args.data.as_deref())?;
+                failures.tell(&mut KafkaTarget::open(&kafka, topic)?)?;
             }
         }
         FeedSource::Cars(args) => {
@@ -74,12 +80,16 @@ fn open(args: &FeedTargetArgs, topic: &str) -> Result<Box<dyn Target>> {
     if let Some(file) = &args.output {
         return Ok(Box::new(FileTarget::create(file)?));
     }
-    let kafka = Kafka {
-        brokers: args.brokers.clone(),
-        ..Kafka::default()
-    };
+    let kafka = kafka(args);
     topics::require_one(&kafka, topic, Some(args.partitions))?;
     Ok(Box::new(KafkaTarget::open(&kafka, topic)?))
+}
+
+fn kafka(args: &FeedTargetArgs) -> Kafka {
+    Kafka {
+        brokers: args.brokers.clone(),
+        ..Kafka::default()
+    }
 }
 
 fn report(fed: Fed, args: &FeedTargetArgs, topic: &str) {

@@ -13,7 +13,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `past.rs` | the rows of the log, and what a version says of them |
+//! | `past.rs`, `labels.rs` | the rows of the log, and what a version says of them; what happened to the assets |
 //! | `candidate.rs`, `figures.rs` | versions as files: tried, served to the engine, added with card and figures |
 //! | `life.rs`, `life/` | models of remaining useful life |
 //! | `anomaly.rs`, `anomaly/` | models of anomalies |
@@ -23,6 +23,7 @@
 mod anomaly;
 mod candidate;
 mod figures;
+mod labels;
 mod life;
 mod past;
 

@@ -1,4 +1,10 @@
 //! `forewarn score`: a file, or the topic, through the same engine, without publishing.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `table.rs` | a step's results as rows, and what was refused |
+//! | `columns.rs` | which columns there are, and their values |
+//! | `tasks.rs` | names of what only some tasks tell |
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,8 +20,9 @@ use crate::history::History;
 use crate::model::Named;
 use crate::terminal::thousands;
 
+mod columns;
 mod table;
-mod task_columns;
+mod tasks;
 
 use table::{ScoreTable, TIME};
 
@@ -44,30 +51,29 @@ pub(crate) fn score(mut config: Config, args: &PastArgs, output: &Path) -> Resul
     let place = Place::of(output)?;
     let plan = Plan::build(&config, &guard::loader(&config)?)?;
     let mut scores = ScoreTable::new(&plan);
+    let mut dataset = Dataset::create(place, scores.empty()?, TIME)?;
     let mut engine = Engine::new(&config, plan);
     let begun = Instant::now();
     let settling = Settling::of_scores(engine.plan());
     let gone = history.run(&config, &mut engine, settling, |step| {
-        scores.append(step, &history.stretch);
-        Ok(())
+        match scores.frame(step, &history.stretch)? {
+            Some(frame) => dataset.append(frame),
+            None => Ok(()),
+        }
     })?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let (refused, late) = (scores.refused(), scores.late());
-    let (predictions, unscored) = scores.counts();
     let content = Content::scores(engine.plan());
     let lineage = Lineage::new(&config, &history, &gone, scores.written(), content);
-    let frame = scores.into_frame()?;
-    let mut dataset = Dataset::create(place, frame.clear(), TIME)?;
-    dataset.append(frame)?;
     dataset.finish(&lineage)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let (predictions, unscored) = scores.counts();
     gone.tell();
     Ok(Summary {
         rows: gone.records,
         predictions,
         unscored,
         seconds,
-        late,
-        refused: refused.into_iter().collect(),
+        late: scores.late(),
+        refused: scores.refused().into_iter().collect(),
     })
 }
 

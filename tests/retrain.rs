@@ -8,9 +8,14 @@ mod support;
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use forewarn_training::random::Random;
-use support::{path, run, run_ok, text};
+use serde_json::json;
+use support::{
+    Feeder, Record, brokers, check_graph, create_topic, data, path, read_committed, run, run_ok,
+    text, unique,
+};
 
 const HOUR: i64 = 3_600_000;
 /// The status of a run that gave no better model.
@@ -95,6 +100,7 @@ fn a_first_model_is_added_and_one_that_is_no_better_is_not() {
     for file in ["model.onnx", "golden.json", "card.md"] {
         assert!(version.join(file).is_file(), "{file}");
     }
+    check_graph(&version.join("model.onnx"));
     let card = std::fs::read_to_string(version.join("card.md")).unwrap();
     assert!(card.contains(&format!("{first:.2}")), "{card}");
 
@@ -265,4 +271,206 @@ fn what_can_not_be_learnt_is_told() {
 
 fn recipe_with(steps: usize, from: &str, to: &str) -> String {
     recipe(steps).replacen(from, to, 1)
+}
+
+/// The failures of a plant's file.
+fn failures(dir: &Path) -> Vec<(String, i64)> {
+    let file = std::fs::read_to_string(dir.join("failures.csv")).unwrap();
+    let failure = |line: &str| {
+        let mut fields = line.split(',');
+        let asset = fields.next().unwrap().to_owned();
+        (asset, fields.next().unwrap().parse().unwrap())
+    };
+    file.lines().skip(1).map(failure).collect()
+}
+
+/// A plant whose pipeline is at `brokers`, and whose failures are told by a topic.
+fn plant_with_topic(brokers: &str, topic: &str) -> tempfile::TempDir {
+    let dir = plant(30);
+    let told = format!("topic = {{ name = \"{topic}\" }}");
+    let text = recipe_with(30, "failures = \"failures.csv\"", &told);
+    std::fs::write(dir.path().join("recipe.toml"), text).unwrap();
+    let pipeline = std::fs::read_to_string(dir.path().join("plant.toml")).unwrap();
+    let pipeline = pipeline.replace("127.0.0.1:1", brokers);
+    std::fs::write(dir.path().join("plant.toml"), pipeline).unwrap();
+    dir
+}
+
+/// The model file, without the recipe that its lineage repeats.
+fn model_without_recipe(dir: &Path) -> Vec<u8> {
+    let recipe = std::fs::read_to_string(dir.join("recipe.toml")).unwrap();
+    let quoted = json!(recipe).to_string();
+    let quoted = quoted.trim_matches('"').as_bytes();
+    let mut model = std::fs::read(dir.join("models/pump-life/1/model.onnx")).unwrap();
+    let mut windows = model.windows(quoted.len());
+    let place = windows.position(|bytes| bytes == quoted);
+    model[place.expect("lineage")..][..quoted.len()].fill(b' ');
+    model
+}
+
+#[test]
+fn labels_from_a_topic_give_the_model_of_those_from_a_file() {
+    let Some(brokers) = brokers() else { return };
+    let topic = unique("failures");
+    let (of_file, of_topic) = (plant(30), plant_with_topic(&brokers, &topic));
+    create_topic(&brokers, &topic, 3);
+    let feeder = Feeder::new(&brokers, &topic);
+    let send = |key: &str, value: Option<String>| {
+        let value = value.as_ref().map(String::as_bytes);
+        feeder.send((!key.is_empty()).then_some(key.as_bytes()), value, None);
+    };
+    // What never was, and is taken back.
+    let wrong = json!({"asset": "pump-3", "time": HOUR});
+    send("order-3", Some(wrong.to_string()));
+    send("order-3", None);
+    for (pump, (asset, time)) in failures(of_file.path()).into_iter().enumerate() {
+        let in_text = format!(
+            "1970-01-0{}T{:02}:00:00Z",
+            1 + time / HOUR / 24,
+            time / HOUR % 24
+        );
+        match pump % 3 {
+            0 => send(
+                &asset,
+                Some(json!({"time": time, "by": "somebody"}).to_string()),
+            ),
+            1 => send(
+                "plant-1",
+                Some(json!({"asset": asset, "time": in_text}).to_string()),
+            ),
+            _ => send(
+                "",
+                Some(json!({"asset": asset, "time": time, "kind": "failure"}).to_string()),
+            ),
+        }
+        // Not of the kind that ends a life.
+        let visit = json!({"asset": asset, "time": HOUR, "kind": "maintenance"});
+        send("", Some(visit.to_string()));
+    }
+    feeder.flush();
+    // Both recipes are of one length, so that the files that repeat them can be compared.
+    let [as_file, as_topic] = [of_file.path(), of_topic.path()].map(|dir| dir.join("recipe.toml"));
+    let text = std::fs::read_to_string(&as_file).unwrap();
+    let length = std::fs::metadata(&as_topic).unwrap().len() as usize;
+    std::fs::write(&as_file, format!("{text:length$}")).unwrap();
+    let [first, second] = [of_file.path(), of_topic.path()].map(|dir| {
+        let (status, told) = retrain(dir, &[]);
+        assert_eq!(status, 0, "{told:#}");
+        told
+    });
+    assert_eq!(
+        first["report"]["data"]["failed"],
+        second["report"]["data"]["failed"]
+    );
+    assert_eq!(first["report"]["figures"], second["report"]["figures"]);
+    let [of_file, of_topic] = [of_file.path(), of_topic.path()].map(model_without_recipe);
+    assert!(of_file == of_topic, "the models differ");
+}
+
+#[test]
+fn a_failure_that_can_not_be_read_is_not_left_out_in_silence() {
+    let Some(brokers) = brokers() else { return };
+    let topic = unique("failures");
+    let dir = plant_with_topic(&brokers, &topic);
+    let (recipe, input) = (
+        path(dir.path(), "recipe.toml"),
+        path(dir.path(), "readings.jsonl"),
+    );
+    let told = || text(&run(&["retrain", &recipe, "--input", &input]).stderr);
+    let absent = told();
+    assert!(
+        absent.contains(&format!("topic {topic} does not exist")),
+        "{absent}"
+    );
+
+    create_topic(&brokers, &topic, 1);
+    let feeder = Feeder::new(&brokers, &topic);
+    let send = |key: &[u8], value: Option<&[u8]>| {
+        feeder.send(Some(key), value, None);
+        feeder.flush();
+    };
+    send(b"pump-1", Some(b"{\"kind\": \"stop\"}"));
+    let none = told();
+    assert!(
+        none.contains("no event is of kind failure; there is: stop"),
+        "{none}"
+    );
+    send(b"pump-2", Some(b"it broke"));
+    let broken = told();
+    assert!(
+        broken.contains("1 of its messages can't be read")
+            && broken.contains("the first one, 0:1: no event"),
+        "{broken}"
+    );
+    // Somebody has looked at it; or it is taken back.
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    let borne = text.replace("\" }", "\", unreadable = 1 }");
+    std::fs::write(&recipe, &borne).unwrap();
+    let borne = told();
+    assert!(
+        borne.contains("passed over") && borne.contains("there is: stop"),
+        "{borne}"
+    );
+    std::fs::write(&recipe, &text).unwrap();
+    send(b"pump-2", None);
+    let taken_back = told();
+    assert!(taken_back.contains("there is: stop"), "{taken_back}");
+    assert!(!taken_back.contains("can't be read"), "{taken_back}");
+
+    // The topic of a status is read as the service reads it.
+    let pipeline = path(dir.path(), "plant.toml");
+    let status = format!(
+        "{}[status.visit]\ntopic = \"{topic}\"\n",
+        std::fs::read_to_string(&pipeline).unwrap()
+    );
+    std::fs::write(&pipeline, status).unwrap();
+    std::fs::write(&recipe, text.replace("\" }", "\", unreadable = 1 }")).unwrap();
+    send(b"pump-1", Some(b"{\"active\": true, \"at\": 7200000}"));
+    let of_status = told();
+    assert!(
+        of_status.contains("no event is of kind failure; there is: visit"),
+        "{of_status}"
+    );
+}
+
+#[test]
+fn engines_fail_in_a_topic_as_they_do_in_a_file() {
+    let (Some(brokers), Some(data)) = (brokers(), data()) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (file, telemetry, topic) = (
+        path(dir.path(), "failures.csv"),
+        unique("engines"),
+        unique("failures"),
+    );
+    run_ok(&[
+        "feed",
+        "cmapss",
+        "--data",
+        data.to_str().unwrap(),
+        "--brokers",
+        &brokers,
+        "--topic",
+        &telemetry,
+        "--failures",
+        &file,
+        "--failures-topic",
+        &topic,
+    ]);
+    let expected = failures(dir.path());
+    let records = read_committed(&brokers, &topic, expected.len(), Duration::from_secs(30));
+    let failure = |record: &Record| {
+        let json = record.json();
+        assert_eq!(
+            record.key.as_deref(),
+            json["asset"].as_str().map(str::as_bytes)
+        );
+        assert_eq!(json["kind"], "failure");
+        (
+            json["asset"].as_str().unwrap().to_owned(),
+            json["time"].as_i64().unwrap(),
+        )
+    };
+    assert_eq!(records.iter().map(failure).collect::<Vec<_>>(), expected);
 }

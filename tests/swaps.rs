@@ -20,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use serde_json::Value;
 use support::{
-    Feeder, Pipeline, Record, Running, brokers, create_topic, micros, read_committed, root,
+    Feeder, Pipeline, Record, Running, brokers, create_topic, micros, read_committed, root, run_ok,
 };
 
 const WAIT: Duration = Duration::from_secs(60);
@@ -312,6 +312,13 @@ fn whatever_is_dropped_in_under_load_each_record_is_scored_once_by_the_version_t
     }
     assert!(versions("m").is_superset(&HashSet::from([1, 2, 8, 9])));
     assert_eq!(versions("sum"), HashSet::from([1, 2]));
+    // The log gives all of it again, each record by the version that served then.
+    let config = serving.pipeline.config();
+    let verify = ["replay", "--config", config, "--verify", "--output-format"];
+    let told = run_ok(&[&verify[..], &["json"]].concat());
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["predictions"]["counts"]["equal"], 2 * sent, "{told:#}");
+    assert_eq!(told["not_verified"], serde_json::json!({}));
     sums_go_on(&predictions);
 }
 

@@ -110,6 +110,11 @@ impl Model {
         self.scorer.state_len()
     }
 
+    /// How many values a row has of each output that the task is judged by, as the probe has seen them.
+    pub fn output_widths(&self) -> Vec<usize> {
+        self.scorer.output_widths()
+    }
+
     /// Values of one row of input, as [`Self::score`] takes it.
     pub(crate) fn row_len(&self) -> usize {
         self.contract.input_len()

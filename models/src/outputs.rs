@@ -82,6 +82,15 @@ impl Outputs {
         }
     }
 
+    /// How many values a row has of each output; 0: no run has told it yet.
+    pub fn widths(&self) -> Vec<usize> {
+        let width = |read: &Read| match read.width {
+            Width::Exactly(width) => width,
+            Width::OneOrBoth | Width::Any => 0,
+        };
+        self.read.iter().map(width).collect()
+    }
+
     /// Looks at what made-up rows gave: what is far outside 0 and 1 is no probability.
     pub fn check_probabilities(&self, outputs: &[Vec<f64>]) -> Result<(), ScoreError> {
         let probabilities = self.read.iter().zip(outputs);

@@ -128,6 +128,11 @@ impl Scorer {
         self.inputs.row_len()
     }
 
+    /// How many values a row has of each judged output, known from the first run on.
+    pub fn output_widths(&self) -> Vec<usize> {
+        self.outputs.widths()
+    }
+
     fn most_rows(&self) -> usize {
         self.inputs.fixed_batch().unwrap_or(MAX_BATCH)
     }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use forewarn_training::cmapss::{self, Cycle, Split, Subset};
+use serde_json::json;
 
 use super::target::Record;
 use super::{Encoding, Fed, Pace, Target, data_dir};
@@ -54,9 +56,9 @@ impl EngineFeed {
             .unwrap_or(0)
     }
 
-    /// When each engine fails, as `asset,time,kind`: at its last cycle, or where it is cut off before, as many hours
-    /// later as cycles are left of it.
-    pub(crate) fn failures(&self, data: Option<&Path>) -> Result<String> {
+    /// When each engine fails: at its last cycle, or where it is cut off before, as many hours later as cycles are left
+    /// of it.
+    pub(crate) fn failures(&self, data: Option<&Path>) -> Result<Failures> {
         let mut last: BTreeMap<u32, u32> = BTreeMap::new();
         for cycle in &self.cycles {
             let latest = last.entry(cycle.unit).or_default();
@@ -66,13 +68,12 @@ impl EngineFeed {
             Split::Train => vec![0.0; last.len()],
             Split::Test => cmapss::load_rul(&data_dir(data), self.subset)?,
         };
-        let mut text = "asset,time,kind\n".to_owned();
-        for ((unit, cycle), left) in last.into_iter().zip(left) {
+        let failure = |((unit, cycle), left): ((u32, u32), f64)| {
             let asset = cmapss::asset_id(self.subset, self.split, unit);
             let time = FIRST_CYCLE + (i64::from(cycle) - 1 + left as i64) * CYCLE;
-            text += &format!("{asset},{time},failure\n");
-        }
-        Ok(text)
+            (asset, time)
+        };
+        Ok(Failures(last.into_iter().zip(left).map(failure).collect()))
     }
 
     pub(crate) fn run(&self, target: &mut dyn Target, mut pace: Pace) -> Result<Fed> {
@@ -102,6 +103,33 @@ impl EngineFeed {
         }
         target.finish()?;
         Ok(pace.finish(assets.len() as u64))
+    }
+}
+
+/// Assets, and when each of them fails, in milliseconds since 1970.
+pub(crate) struct Failures(Vec<(String, i64)>);
+
+impl Failures {
+    pub(crate) fn csv(&self) -> String {
+        let mut text = "asset,time,kind\n".to_owned();
+        for (asset, time) in &self.0 {
+            text += &format!("{asset},{time},failure\n");
+        }
+        text
+    }
+
+    /// A message each. Their timestamps are of now, when they are told: brokers refuse those of the future.
+    pub(crate) fn tell(&self, target: &mut dyn Target) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+        for (asset, time) in &self.0 {
+            let event = json!({ "asset": asset, "time": time, "kind": "failure" });
+            target.send(Record {
+                asset,
+                time: now,
+                payload: event.to_string().as_bytes(),
+            })?;
+        }
+        target.finish()
     }
 }
 

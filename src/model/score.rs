@@ -26,8 +26,8 @@ pub(super) struct ScoreArgs {
     /// The model repository [default: that of the configuration]
     #[arg(long, value_name = "DIR")]
     repository: Option<PathBuf>,
-    /// Where scores go: .parquet or .csv
-    #[arg(long, value_name = "FILE")]
+    /// Where scores go: a file (.parquet, .csv), or a folder of Parquet files by date (a name without an ending)
+    #[arg(long, value_name = "PATH")]
     output: PathBuf,
     /// The result as text or JSON
     #[arg(long, value_enum, default_value = "text")]

@@ -6,6 +6,7 @@
 //! | `rows.rs` | the rows of a view, and sequences of them, as tables |
 //! | `copy.rs` | the messages themselves |
 //! | `verify.rs`, `compare.rs` | what was published beside what the log gives |
+//! | `versions.rs` | which version served from which record on |
 //!
 //! Not here: the table of scores, which a backtest has in common with `forewarn score` (`score.rs`).
 
@@ -13,6 +14,7 @@ mod compare;
 mod copy;
 mod rows;
 mod verify;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

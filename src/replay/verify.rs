@@ -9,27 +9,31 @@
 //! second one, and all that those records give is there when the outputs are read to their end: so everything old
 //! must be recomputed, and everything recomputed must be there.
 //!
-//! Not compared: what a version said that the configuration does not serve now, and the alarms where there is such a
+//! Versions that were swapped while the service ran are put in place where it was done (`versions.rs`).
+//!
+//! Not compared: what another version said that the configuration does not serve, and the alarms where there is such a
 //! version, which look back at its results; what was made of records that are not in the log any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, bail};
 use forewarn_pipeline::dead_letter::Position;
+use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::kafka::published::{Published, Said};
 use forewarn_pipeline::kafka::reader::Lag;
 use forewarn_pipeline::kafka::replay::Records;
-use forewarn_pipeline::plan::Role;
+use forewarn_pipeline::plan::{PlannedModel, Role};
 use forewarn_pipeline::publish::{Encoder, Output as To, OutputRecord, Publisher, SetAsideRecord};
 use forewarn_pipeline::stretch::{Settling, Stretch};
 use forewarn_pipeline::{Config, Engine, Plan, Prediction};
 use serde_json::{Value, json};
 
 use super::compare::{About, Comparison, Counts, Difference, Output};
+use super::versions::Versions;
 use crate::cli::PastArgs;
 use crate::guard;
-use crate::history::History;
+use crate::history::{Gone, History};
 use crate::reply;
 use crate::terminal::thousands;
 
@@ -54,11 +58,11 @@ pub(super) fn run(args: &PastArgs, mut config: Config, reply: reply::Output) -> 
         false => Some(Published::open(&config, &config.sink.alarms)?),
     };
     let records = committed(&config, &history, &plan)?;
-    let mut verify = Verify::new(&config, &plan, &history.stretch, &records);
+    let versions = Versions::said(&config, &plan)?;
+    let served = served(&plan, &versions);
+    let mut verify = Verify::new(&config, served, &history.stretch, &records);
     let mut encoder = Encoder::new(&config.name, &config.source.topic);
-    let settling = Settling::of_scores(&plan);
-    let mut engine = Engine::new(&config, plan);
-    let gone = history.topic(&config, &mut engine, (&records, settling), |step| {
+    let on = |step: &Step<'_>| {
         encoder.publish(step, &mut verify)?;
         while verify.is_ahead() {
             let said = predictions.next(|said| verify.prediction(said))?;
@@ -67,7 +71,19 @@ pub(super) fn run(args: &PastArgs, mut config: Config, reply: reply::Output) -> 
             }
         }
         verify.is_bounded()
-    })?;
+    };
+    let gone = match versions.is_empty() {
+        true => {
+            let settling = Settling::of_scores(&plan);
+            let mut engine = Engine::new(&config, plan);
+            history.topic(&config, &mut engine, (&records, settling), on)?
+        }
+        false => Gone {
+            records: versions.replay(&config, &records, on)?,
+            read: records.clone(),
+            warm_up: args.stretch.warm_up,
+        },
+    };
     while let Some(taken) = predictions.next(|said| verify.prediction(said))? {
         taken?;
         verify.is_bounded()?;
@@ -105,13 +121,21 @@ fn committed(config: &Config, history: &History<'_>, plan: &Plan) -> Result<Reco
     Ok(records)
 }
 
+/// Models and versions whose results are published as predictions.
+fn served(plan: &Plan, versions: &Versions) -> BTreeSet<(String, u32)> {
+    let is_published = |planned: &&PlannedModel| planned.role != Role::Challenger;
+    let configured = plan.models.iter().filter(is_published);
+    let configured = configured.map(|planned| (planned.model.name.clone(), planned.model.version));
+    configured.chain(versions.all(plan)).collect()
+}
+
 struct Verify<'a> {
     config: &'a Config,
     stretch: &'a Stretch,
     /// The oldest record of each partition that was gone through.
     oldest: BTreeMap<i32, i64>,
-    /// Models and versions whose results are published as predictions.
-    served: Vec<(String, u32)>,
+    /// Models and versions whose results are compared.
+    served: BTreeSet<(String, u32)>,
     predictions: Comparison,
     alarms: Comparison,
     /// Why not, and how many.
@@ -122,12 +146,12 @@ struct Verify<'a> {
 }
 
 impl<'a> Verify<'a> {
-    fn new(config: &'a Config, plan: &Plan, stretch: &'a Stretch, records: &Records) -> Self {
-        let served = plan
-            .models
-            .iter()
-            .filter(|planned| planned.role != Role::Challenger);
-        let served = served.map(|planned| (planned.model.name.clone(), planned.model.version));
+    fn new(
+        config: &'a Config,
+        served: BTreeSet<(String, u32)>,
+        stretch: &'a Stretch,
+        records: &Records,
+    ) -> Self {
         Verify {
             config,
             stretch,
@@ -135,7 +159,7 @@ impl<'a> Verify<'a> {
                 .iter()
                 .map(|(partition, range)| (*partition, range.start))
                 .collect(),
-            served: served.collect(),
+            served,
             predictions: Comparison::default(),
             alarms: Comparison::default(),
             not_verified: BTreeMap::new(),

@@ -4,8 +4,6 @@ mod card;
 mod report;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -17,7 +15,6 @@ use forewarn_training::episodes::Episodes;
 use forewarn_training::evaluate::Detected;
 use forewarn_training::evaluate::detection::Tally;
 use forewarn_training::gate::{self, Difference};
-use forewarn_training::labels::read_events;
 use forewarn_training::neural::Round;
 use forewarn_training::recipe::{Anomaly, Metric};
 use forewarn_training::rows::{AssetRows, Rows};
@@ -29,7 +26,7 @@ use serde_json::json;
 use super::candidate::{self, Candidates, GOLDEN, TOLERANCE};
 use super::figures::Drawings;
 use super::past::Serving;
-use super::{Job, Outcome};
+use super::{Job, Outcome, labels};
 use crate::terminal::progress;
 use report::{Champion, Data, Model, Report};
 
@@ -38,7 +35,7 @@ type Models = BTreeMap<String, (Trained, Rows)>;
 
 pub(super) fn run(job: &Job<'_>, anomaly: &Anomaly) -> Result<Outcome> {
     let recipe = job.recipe;
-    let episodes = read_episodes(anomaly)?;
+    let episodes = read_episodes(job, anomaly)?;
     let begun = Instant::now();
     let rows = job.past.rows(recipe)?;
     let uses = Uses::of(recipe, &rows);
@@ -337,13 +334,11 @@ impl Run<'_> {
     }
 }
 
-fn read_episodes(anomaly: &Anomaly) -> Result<Episodes> {
-    let Some(labels) = &anomaly.labels else {
+fn read_episodes(job: &Job<'_>, anomaly: &Anomaly) -> Result<Episodes> {
+    let Some((labels, source)) = &anomaly.labels else {
         return Ok(Episodes::default());
     };
-    let path = &labels.failures;
-    let file = File::open(path).with_context(|| format!("labels.failures: {}", path.display()))?;
-    let events = read_events(BufReader::new(file)).with_context(|| path.display().to_string())?;
+    let events = labels::read(job.config, source)?;
     Ok(Episodes::of(events, &labels.kinds, labels.around))
 }
 

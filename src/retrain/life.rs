@@ -4,8 +4,6 @@ mod card;
 mod report;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,7 +13,7 @@ use forewarn_training::conformal;
 use forewarn_training::figures;
 use forewarn_training::gate::{self, Difference};
 use forewarn_training::judged::{Figures, Judged};
-use forewarn_training::labels::{Labels, read_events};
+use forewarn_training::labels::Labels;
 use forewarn_training::life::{LifeModel, LifeTrainer, Trained};
 use forewarn_training::linear::{self, Linear};
 use forewarn_training::lives::Lives;
@@ -28,7 +26,7 @@ use serde_json::json;
 use super::candidate::{self, Candidates, GOLDEN, TOLERANCE};
 use super::figures::Drawings;
 use super::past::Serving;
-use super::{Job, Outcome};
+use super::{Job, Outcome, labels};
 use crate::terminal::progress;
 use report::{Data, Interval, Report};
 
@@ -37,7 +35,9 @@ type SaidOf = BTreeMap<String, Vec<(i64, Told)>>;
 
 pub(super) fn run(job: &Job<'_>, life: &Life) -> Result<Outcome> {
     let recipe = job.recipe;
-    let labels = read_labels(life)?;
+    let events = labels::read(job.config, &life.source)?;
+    let labels = Labels::of(events, &life.labels.kinds)
+        .with_context(|| format!("labels: {}", life.source))?;
     let begun = Instant::now();
     let rows = job.past.rows(recipe)?;
     let data = Data::of(&rows, (recipe, life), &labels, begun.elapsed())?;
@@ -302,14 +302,6 @@ fn widened(mut said: SaidOf, margin: f64, cap: f64) -> SaidOf {
         told.high = (told.high + margin).clamp(told.mean, cap);
     }
     said
-}
-
-fn read_labels(life: &Life) -> Result<Labels> {
-    let path = &life.labels.failures;
-    let file = File::open(path).with_context(|| format!("labels.failures: {}", path.display()))?;
-    let events = read_events(BufReader::new(file));
-    let labels = events.and_then(|events| Labels::of(events, &life.labels.kinds));
-    labels.with_context(|| path.display().to_string())
 }
 
 fn train_with_progress(

@@ -386,6 +386,19 @@ impl Feeder {
     }
 }
 
+/// The reference implementation of ONNX finds nothing wrong with a graph: each operator, type and shape.
+pub fn check_graph(model: &Path) {
+    let Some(python) = python() else { return };
+    let program = "import sys, onnx; onnx.checker.check_model(sys.argv[1], full_check=True)";
+    let output = Command::new(python)
+        .args(["-c", program])
+        .arg(model)
+        .output()
+        .expect("Python starts");
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{}: {told}", model.display());
+}
+
 /// Creates a topic as an operator would before anything runs.
 pub fn create_topic(brokers: &str, topic: &str, partitions: usize) {
     create_topic_with(brokers, topic, partitions, &[]);

@@ -9,12 +9,18 @@
 //! An asset that has failed and was repaired begins a new life. Rows without a failure after them are censored: nobody
 //! knows their remaining life, so they teach no remaining life; a model of the normal state may learn from them
 //! (`episodes.rs`).
+//!
+//! Not here: what the messages of a topic tell (`topic.rs`), and reading one (the binary's `retrain/labels.rs`).
+
+mod topic;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use forewarn_pipeline::prediction::EventTimestamp;
 use serde::Deserialize;
+
+pub use topic::{Message, Told, Topic, Unreadable};
 
 /// What happened to an asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,19 +86,27 @@ impl When {
     }
 }
 
+impl Until {
+    /// Of what is written as the end of an event at `time`.
+    fn read(written: Option<&When>, time: i64) -> Result<Self, String> {
+        let until = match written {
+            None => Until::Instant,
+            Some(When::Text(text)) if text == OPEN => Until::Open,
+            Some(when) => Until::Time(when.micros()?),
+        };
+        match until {
+            Until::Time(until) if until < time => Err("it ends before it begins".into()),
+            _ => Ok(until),
+        }
+    }
+}
+
 impl TryFrom<Written> for Happened {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
         let time = written.time.micros()?;
-        let until = match &written.until {
-            None => Until::Instant,
-            Some(When::Text(text)) if text == OPEN => Until::Open,
-            Some(when) => Until::Time(when.micros()?),
-        };
-        if matches!(until, Until::Time(until) if until < time) {
-            return Err("it ends before it begins".into());
-        }
+        let until = Until::read(written.until.as_ref(), time)?;
         Ok(Happened {
             asset: written.asset,
             at: time,
@@ -114,11 +128,30 @@ pub enum LabelError {
          {{\"asset\": \"pump-7\", \"time\": \"2026-01-01T00:00:00Z\", \"kind\": \"failure\"}}"
     )]
     Event { line: usize, reason: String },
-    #[error("no event is of kind {}; there is: {}", wanted.join(" or "), found.join(", "))]
+    #[error("no event is of kind {}; there is: {}", wanted.join(" or "), none_or(found))]
     NoneOfKind {
         wanted: Vec<String>,
         found: Vec<String>,
     },
+    #[error(
+        "{} of its messages can't be read, more than labels.topic.unreadable, which is {borne}; the first one, {}: {}. Any of \
+         them may be a failure: take it back by a message without a value under its key and say it again, or let so many be \
+         passed over",
+        unreadable.count,
+        unreadable.first,
+        unreadable.reason
+    )]
+    Unreadable {
+        unreadable: Unreadable,
+        borne: usize,
+    },
+}
+
+fn none_or(found: &[String]) -> String {
+    match found.is_empty() {
+        true => "none at all".into(),
+        false => found.join(", "),
+    }
 }
 
 /// Failures by asset, in the order of time.
@@ -178,6 +211,11 @@ impl Labels {
             return Err(LabelError::NoneOfKind { wanted, found });
         }
         Ok(labels)
+    }
+
+    /// When `asset` failed, in the order of time.
+    pub fn failures(&self, asset: &str) -> &[i64] {
+        self.0.get(asset).map_or(&[], Vec::as_slice)
     }
 
     /// `asset` failed at `time`, in microseconds since 1970.

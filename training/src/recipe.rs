@@ -24,6 +24,7 @@
 
 mod anomaly;
 mod life;
+mod source;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ use serde::Deserialize;
 
 pub use anomaly::{Anomaly, Events, Metric};
 pub use life::{Life, LifeLabels};
+pub use source::Source;
 
 use crate::gate::Rule;
 use crate::split::Split;
@@ -341,7 +343,7 @@ mod tests {
         let Task::Life(life) = &recipe.task else {
             panic!("{recipe:?}");
         };
-        assert_eq!(life.labels.failures, Path::new("/plant/f.csv"));
+        assert_eq!(life.source, Source::File("/plant/f.csv".into()));
         assert_eq!(life.labels.horizons, [20.0, 40.0]);
         assert_eq!(
             life.target(),
@@ -390,8 +392,8 @@ mod tests {
             panic!("{recipe:?}");
         };
         assert!(matches!(&task.trainer, Trainer::Pca(settings) if settings.explains == 1.0));
-        let labels = task.labels.as_ref().unwrap();
-        assert_eq!(labels.failures, Path::new("/plant/f.csv"));
+        let (labels, source) = task.labels.as_ref().unwrap();
+        assert_eq!(*source, Source::File("/plant/f.csv".into()));
         assert_eq!(labels.around.before.as_secs(), 2 * 86_400);
         for kind in ["mixture", "autoencoder", "lstm-autoencoder"] {
             let recipe = anomaly(&format!("[trainer]\nkind = \"{kind}\"\n")).unwrap();
@@ -446,6 +448,10 @@ mod tests {
             (
                 "[trainer]\nmembers = 1\nwatched = true\n",
                 "needs at least 2 trainer.members",
+            ),
+            (
+                "[labels.topic]\nname = \"t\"\n",
+                "either failures, a file, or topic",
             ),
             ("[split]\nhold-out = 0\n", "no asset is held back"),
             ("[trainer]\nlayers = 3\n", "unknown field `layers`"),

@@ -137,7 +137,14 @@ pub fn train(
         let rows = rows.only(|asset| wanted(split.part(asset, members)));
         Lives::new(&rows, &scaling, labels, target, training.change)
     };
-    let fingerprint = rows.fingerprint(&format!("{scaling:?} {split:?} {training:?} {target:?}"));
+    let failures: Vec<&[i64]> = rows
+        .assets
+        .iter()
+        .map(|asset| labels.failures(&asset.asset))
+        .collect();
+    let fingerprint = rows.fingerprint(&format!(
+        "{scaling:?} {split:?} {training:?} {target:?} {failures:?}"
+    ));
     let member = |number: usize| -> Result<Fitted, Stop> {
         let is_watched = |fold: usize| training.watched && fold == number;
         let learnt = lives(&|part| matches!(part, Part::Fold(fold) if !is_watched(fold)));

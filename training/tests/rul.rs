@@ -160,6 +160,42 @@ fn an_ensemble_learns_how_long_pumps_will_live() {
 }
 
 #[test]
+fn what_was_learnt_from_other_labels_is_not_gone_on_with() {
+    let (rows, labels) = pumps(8, 5);
+    let work = tempfile::tempdir().unwrap();
+    let mut training = Training {
+        members: 1,
+        watched: false,
+        ..training(Cell::Lstm)
+    };
+    (training.learning.steps, training.learning.round) = (2, 1);
+    let rounds = |labels: &Labels| {
+        let rounds = AtomicUsize::new(0);
+        let scaling = Scaling::fit(&rows, &BTreeMap::new()).unwrap();
+        let on = |_| {
+            rounds.fetch_add(1, Ordering::SeqCst);
+            true
+        };
+        let work = Some(work.path());
+        train(
+            (&rows, scaling, labels),
+            TARGET,
+            &split(),
+            &training,
+            work,
+            on,
+        )
+        .unwrap();
+        rounds.into_inner()
+    };
+    assert_eq!(rounds(&labels), 2);
+    assert_eq!(rounds(&labels), 0, "it is done");
+    let mut others = labels.clone();
+    others.add("pump-000".into(), 10 * HOUR);
+    assert_eq!(rounds(&others), 2);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bits_also_after_a_stop() {
     let expected = bits(&learn(Cell::Lstm, None, || true).unwrap().model);
     assert_eq!(

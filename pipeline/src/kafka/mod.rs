@@ -32,7 +32,7 @@ mod identity;
 mod idle;
 pub mod killpoint;
 mod lag;
-mod notices;
+pub mod notices;
 mod pace;
 mod past;
 mod produce;

@@ -10,8 +10,9 @@ use rdkafka::Offset;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use super::past::Past;
-use super::reader::{ReadError, partitions};
+use super::reader::{ReadError, partitions, read_records};
 use crate::config::Config;
+use crate::dead_letter::Position;
 use crate::decode::time;
 use crate::notices::{KNOWN, Notice};
 use crate::prediction::EventTimestamp;
@@ -39,8 +40,39 @@ pub(super) struct NoticeReader {
 struct Topic {
     name: String,
     past: Past,
-    /// Status and field.
-    fields: Vec<(String, String)>,
+    fields: Fields,
+}
+
+/// Status and field.
+type Fields = Vec<(String, String)>;
+
+/// Hands what each record of a status' topic says, from its beginning to its present end, or why it can't be read, to
+/// `on`.
+///
+/// # Errors
+/// When there is no such topic, or a partition can't be read to its end.
+pub fn read(
+    config: &Config,
+    topic: &str,
+    mut on: impl FnMut(Position, Result<Vec<Notice>, String>),
+) -> Result<(), ReadError> {
+    let fields = fields(config, topic);
+    read_records(config, topic, |message| {
+        let (partition, offset) = (message.partition(), message.offset());
+        on(Position { partition, offset }, notices(message, &fields));
+        Ok(())
+    })
+}
+
+/// The statuses that a topic tells.
+fn fields(config: &Config, topic: &str) -> Fields {
+    let told = config
+        .statuses
+        .iter()
+        .filter(|(_, told)| told.topic.as_deref() == Some(topic));
+    let field = |field: &Option<String>| field.clone().unwrap_or_else(|| ACTIVE.into());
+    told.map(|(status, told)| (status.clone(), field(&told.field)))
+        .collect()
 }
 
 impl NoticeReader {
@@ -50,12 +82,12 @@ impl NoticeReader {
     /// When a topic is not there, or the brokers do not answer.
     pub fn open(config: &Config) -> Result<Self, ReadError> {
         let mut topics: Vec<Topic> = Vec::new();
-        for (status, told) in &config.statuses {
-            let Some(name) = &told.topic else { continue };
-            let field = told.field.clone().unwrap_or_else(|| ACTIVE.into());
-            let field = (status.clone(), field);
-            if let Some(topic) = topics.iter_mut().find(|topic| topic.name == *name) {
-                topic.fields.push(field);
+        for name in config
+            .statuses
+            .values()
+            .filter_map(|told| told.topic.as_ref())
+        {
+            if topics.iter().any(|topic| topic.name == *name) {
                 continue;
             }
             let past = Past::open(config)?;
@@ -63,7 +95,7 @@ impl NoticeReader {
             topics.push(Topic {
                 name: name.clone(),
                 past,
-                fields: vec![field],
+                fields: fields(config, name),
             });
         }
         let mut notices = Vec::new();
@@ -131,21 +163,9 @@ fn keep_latest(notices: &mut Vec<Notice>) {
 }
 
 impl Topic {
-    fn take(&self, message: &BorrowedMessage<'_>, notices: &mut Vec<Notice>) {
-        let record = Record {
-            key: message.key(),
-            payload: message.payload(),
-            timestamp: message.timestamp().to_millis(),
-        };
-        match record.read(&self.fields) {
-            Ok(said) => notices.extend(said.into_iter().map(|said| Notice {
-                asset: said.asset,
-                status: said.status,
-                active: said.active,
-                at: said.at,
-                partition: message.partition(),
-                record: message.offset(),
-            })),
+    fn take(&self, message: &BorrowedMessage<'_>, known: &mut Vec<Notice>) {
+        match notices(message, &self.fields) {
+            Ok(said) => known.extend(said),
             Err(reason) => tracing::error!(
                 topic = self.name,
                 partition = message.partition(),
@@ -155,6 +175,26 @@ impl Topic {
             ),
         }
     }
+}
+
+fn notices(
+    message: &BorrowedMessage<'_>,
+    fields: &[(String, String)],
+) -> Result<Vec<Notice>, String> {
+    let record = Record {
+        key: message.key(),
+        payload: message.payload(),
+        timestamp: message.timestamp().to_millis(),
+    };
+    let notice = |said: Said| Notice {
+        asset: said.asset,
+        status: said.status,
+        active: said.active,
+        at: said.at,
+        partition: message.partition(),
+        record: message.offset(),
+    };
+    Ok(record.read(fields)?.into_iter().map(notice).collect())
 }
 
 /// A record of a status' topic.

@@ -18,6 +18,9 @@ use crate::plan::Plan;
 const ANSWER: Duration = Duration::from_secs(10);
 /// The pause before it is asked again on another connection.
 const AGAIN: Duration = Duration::from_millis(200);
+/// What another topic says of assets, and a mark, is needed as long as the records that it is about, and there is little
+/// of it.
+const KEPT: [(&str, &str); 1] = [("retention.ms", "-1")];
 
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
@@ -87,14 +90,12 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
     for topic in outputs(config, plan) {
         ensure(kafka, &mut present, &topic, create, &[])?;
     }
-    // A notice, and a mark, is needed as long as the records after it, and there are few of them.
-    let kept = [("retention.ms", "-1")];
     for topic in config
         .statuses
         .values()
         .filter_map(|status| status.topic.as_ref())
     {
-        ensure(kafka, &mut present, topic, create.map(|_| 1), &kept)?;
+        ensure(kafka, &mut present, topic, create.map(|_| 1), &KEPT)?;
     }
     // Small segments: only closed ones are compacted, and all of it is read when a partition is taken over.
     let compacted = [
@@ -104,7 +105,7 @@ pub fn require(config: &Config, plan: &Plan, create: Option<usize>) -> Result<()
     ];
     let mut of_partitions: Vec<(String, &[(&str, &str)])> = Vec::new();
     if plan.has_marks(config) {
-        of_partitions.push((config.progress_topic(), &kept));
+        of_partitions.push((config.progress_topic(), &KEPT));
     }
     if plan.writes_state(config) {
         of_partitions.push((config.state_topic(), &compacted));
@@ -153,6 +154,15 @@ pub fn outputs(config: &Config, plan: &Plan) -> Vec<String> {
 pub fn require_one(kafka: &Kafka, topic: &str, create: Option<usize>) -> Result<(), TopicError> {
     let mut present = list(kafka)?;
     ensure(kafka, &mut present, topic, create, &[]).map(drop)
+}
+
+/// Makes sure that a topic exists whose messages are few, and are needed for ever.
+///
+/// # Errors
+/// As [`require`].
+pub fn require_kept(kafka: &Kafka, topic: &str) -> Result<(), TopicError> {
+    let mut present = list(kafka)?;
+    ensure(kafka, &mut present, topic, Some(1), &KEPT).map(drop)
 }
 
 /// Creates a topic that is not `present`, or tells that it is missing; gives its number of partitions.

@@ -93,7 +93,7 @@ impl Data {
             bail!(
                 "none of the {} assets that are learnt from has failed by {}: nothing tells their remaining life",
                 data.assets,
-                life.labels.failures.display()
+                life.source
             );
         }
         Ok(data)

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::table;
+use super::{Source, table};
 use crate::detector::Trainer;
 use crate::episodes::Around;
+use crate::labels::Topic;
 use crate::threshold::Threshold;
 
 /// What is learnt, and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Anomaly {
     /// `None`: all rows are taken for normal, and nothing is known that should be told.
-    pub labels: Option<Events>,
+    pub labels: Option<(Events, Source)>,
     pub trainer: Trainer,
     pub threshold: Threshold,
 }
@@ -24,7 +25,11 @@ pub struct Anomaly {
 pub struct Events {
     /// File of failures and faults, relative to the recipe: CSV with a header (`asset,time,kind,until`), or lines of JSON.
     /// An event without `until` is an instant, one until `open` lasts still.
-    pub failures: PathBuf,
+    #[serde(default)]
+    failures: Option<PathBuf>,
+    /// Topic of failures and faults, instead of a file.
+    #[serde(default)]
+    topic: Option<Topic>,
     /// Kinds of events that are meant. Default: all.
     #[serde(default)]
     pub kinds: Vec<String>,
@@ -62,13 +67,13 @@ impl Anomaly {
         folder: &Path,
     ) -> Result<Self, String> {
         trainer.insert("kind".into(), kind.into());
-        let mut labels: Option<Events> =
-            labels.map(|labels| table("labels", labels)).transpose()?;
-        if let Some(labels) = &mut labels {
-            labels.failures = folder.join(&labels.failures);
-        }
+        let labels = labels.map(|labels| {
+            let labels: Events = table("labels", labels)?;
+            let source = Source::of(labels.failures.as_deref(), labels.topic.as_ref(), folder)?;
+            Ok::<_, String>((labels, source))
+        });
         let anomaly = Anomaly {
-            labels,
+            labels: labels.transpose()?,
             trainer: table("trainer", trainer)?,
             threshold: table("threshold", threshold.unwrap_or_default())?,
         };

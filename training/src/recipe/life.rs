@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::table;
+use super::{Source, table};
+use crate::labels::Topic;
 use crate::life::LifeTrainer;
 use crate::lives::Target;
 use crate::rul::Training;
@@ -19,6 +20,8 @@ pub(super) const KINDS: [&str; 2] = [KIND, "linear"];
 #[derive(Debug, Clone, PartialEq)]
 pub struct Life {
     pub labels: LifeLabels,
+    /// Where failures are told.
+    pub source: Source,
     /// `[trainer]`.
     pub trainer: LifeTrainer,
 }
@@ -28,7 +31,11 @@ pub struct Life {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LifeLabels {
     /// File of failures, relative to the recipe: CSV with a header (`asset,time,kind`), or lines of JSON.
-    pub failures: PathBuf,
+    #[serde(default)]
+    failures: Option<PathBuf>,
+    /// Topic of failures, instead of a file.
+    #[serde(default)]
+    topic: Option<Topic>,
     /// Kinds of events that end a life. Default: `failure`.
     #[serde(default = "failure")]
     pub kinds: Vec<String>,
@@ -57,15 +64,16 @@ impl Life {
         let labels =
             labels.ok_or("a model of remaining life learns from failures: [labels] is missing")?;
         trainer.insert("kind".into(), kind.into());
+        let labels: LifeLabels = table("labels", labels)?;
         let mut life = Life {
-            labels: table("labels", labels)?,
+            source: Source::of(labels.failures.as_deref(), labels.topic.as_ref(), folder)?,
+            labels,
             trainer: table("trainer", trainer)?,
         };
         if let Some(what) = life.wrong() {
             return Err(what.to_owned());
         }
         let labels = &mut life.labels;
-        labels.failures = folder.join(&labels.failures);
         if labels.horizons.is_empty() {
             labels.horizons = vec![labels.cap / 5.0, labels.cap * 2.0 / 5.0];
         }
