@@ -17,6 +17,10 @@ use serde::Deserialize;
 
 use crate::labels::{Happened, Until};
 
+/// Labels are told to the millisecond, and the whole of it belongs to them: a window that ends with a row ends a microsecond
+/// behind it.
+const MILLISECOND: i64 = 999;
+
 /// How much around an event is not normal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -68,8 +72,8 @@ impl Episodes {
             }
             let (early, at) = (event.at.saturating_sub(before), event.at);
             let (from, until) = match event.until {
-                Until::Instant => (early, at),
-                Until::Time(until) => (at, until),
+                Until::Instant => (early, at.saturating_add(MILLISECOND)),
+                Until::Time(until) => (at, until.saturating_add(MILLISECOND)),
                 Until::Open => (at, i64::MAX),
             };
             let kind = episodes.kind(event.kind);

@@ -73,7 +73,7 @@ fn trainers() -> [Trainer; 4] {
             length: 8,
             encoder: 6,
             decoder: 8,
-            learning: learning(200),
+            learning: learning(400),
             ..SequenceSettings::default()
         }),
     ]
@@ -112,7 +112,9 @@ fn what_no_longer_goes_together_lies_beyond_what_is_normal() {
             .chunks_exact(200 + 1 - length)
             .flat_map(|scores| &scores[scores.len() - 50..]);
         let beyond = broken.filter(|score| **score > limit).count();
-        assert!(beyond > 250, "{trainer:?}: {beyond} of 500 beyond {limit}");
+        // Twenty times as many as of the normal ones.
+        assert!(
+            beyond > 100, "{trainer:?}: {beyond} of 500 beyond {limit}");
     }
 }
 

@@ -64,6 +64,7 @@ fn split() -> Split {
     Split {
         hold_out: 0.25,
         seed: 3,
+        ..Split::default()
     }
 }
 
