@@ -18,6 +18,7 @@
 //! | [`neural`], [`rul`] | networks, their training, their nodes; an ensemble of them as a model |
 //! | [`onnx`], [`random`] | writing graphs; random numbers that are the same in every run |
 //! | [`conformal`], [`judged`], [`gate`] | the margin of an interval; what was said against what came true; is it better? |
+//! | [`reference`], [`trigger`] | what drift is measured against; whether it is a reason to train |
 //! | [`baseline`] | a linear model that networks must beat |
 //! | [`evaluate`], [`calibrate`] | metrics; thresholds |
 //! | [`cars`], [`cmapss`], [`dataset`] | data sets |
@@ -42,7 +43,9 @@ pub mod neural;
 pub mod onnx;
 pub mod random;
 pub mod recipe;
+pub mod reference;
 pub mod rows;
 pub mod rul;
 pub mod scaling;
 pub mod split;
+pub mod trigger;
