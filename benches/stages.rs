@@ -13,6 +13,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use forewarn_models::{Loader, Model, Repository, Runtime, Verdicts};
+use forewarn_pipeline::drift::live::Live;
+use forewarn_pipeline::drift::watch::Watcher;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::publish::{Encoder, OutputRecord, Publisher, SetAsideRecord};
 use forewarn_pipeline::{Config, Engine, Plan};
@@ -46,6 +48,10 @@ fn main() {
             "  and records",
             best(log.len(), || run(&config, log, Until::Records)),
         );
+        report(
+            "  and looked at for drift",
+            best(log.len(), || run(&config, log, Until::Drift)),
+        );
         for served in &config.models.serve {
             let name = format!("raw ONNX Runtime, {}, batches of 256", served.name);
             report(&name, raw(&config, &served.name, log.len()));
@@ -59,6 +65,8 @@ enum Until {
     State,
     Verdicts,
     Records,
+    /// And looked at for drift, as a worker does.
+    Drift,
 }
 
 /// Takes the log through an engine in batches; gives seconds.
@@ -72,6 +80,7 @@ fn run(config: &Config, log: &Log, until: Until) -> f64 {
         if until == Until::State { i64::MAX } else { 0 },
         Vec::new(),
     );
+    let (mut watcher, live) = (Watcher::new(config), Live::default());
     let mut encoder = Encoder::new(&config.name, &config.source.topic);
     let messages: Vec<Message<'_>> = log
         .iter()
@@ -88,8 +97,11 @@ fn run(config: &Config, log: &Log, until: Until) -> f64 {
     for batch in messages.chunks(BATCH) {
         let step = engine.step(batch).expect("the engine goes on");
         assert!(step.refused.is_empty(), "every reading of the log is good");
-        if until == Until::Records {
+        if matches!(until, Until::Records | Until::Drift) {
             let Ok(()) = encoder.publish(&step, &mut Discard);
+        }
+        if until == Until::Drift {
+            watcher.look(&step, &live, Instant::now());
         }
     }
     begun.elapsed().as_secs_f64()

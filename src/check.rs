@@ -13,6 +13,7 @@ use forewarn_pipeline::{Config, Plan};
 
 use crate::cli::CheckArgs;
 use crate::guard;
+use crate::terminal::thousands;
 
 pub(crate) fn run(args: &CheckArgs) -> Result<()> {
     let (config, mut problems) = Config::inspect(&args.config);
@@ -105,8 +106,12 @@ fn model_text(model: &Model) -> String {
     let judged = contract.task.outputs();
     let is_judged = |name: &str| judged.iter().any(|output| output.name == name);
     let signature = model.signature();
+    let reference = model.reference.as_ref().map(|of| {
+        let (rows, assets) = (thousands(of.rows), thousands(of.assets));
+        format!("\n    drift is measured against {rows} rows of {assets} assets in training")
+    });
     format!(
-        "  model {} version {}: {}, {} {} over {rows}\n    takes {}\n    gives {}{}",
+        "  model {} version {}: {}, {} {} over {rows}\n    takes {}\n    gives {}{}{}",
         model.name,
         model.version,
         contract.task.name(),
@@ -114,7 +119,8 @@ fn model_text(model: &Model) -> String {
         plural(contract.features.len(), "feature"),
         tensors(&signature.inputs, &|_| true),
         tensors(&signature.outputs, &is_judged),
-        told_of(contract)
+        told_of(contract),
+        reference.unwrap_or_default()
     )
 }
 

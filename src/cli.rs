@@ -51,6 +51,8 @@ pub(crate) enum Command {
     /// Why an alarm was raised: its results, the rows and readings behind them, the score and what it is due to, all
     /// from the log
     Explain(crate::explain::ExplainArgs),
+    /// Are features and scores still as they were in training? Also makes the reference that this is measured against
+    Drift(crate::drift::DriftArgs),
     /// Train a model anew from the log, and add it as a version if it is better than what serves
     Retrain(RetrainArgs),
     /// Publish telemetry: NASA's engines or simulated cars

@@ -6,6 +6,7 @@ mod cli;
 mod dataset;
 mod demo;
 mod dlq;
+mod drift;
 mod explain;
 mod feed;
 mod files;
@@ -41,9 +42,13 @@ fn main() -> ExitCode {
         Command::Score(args) => score::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Drift(args) => match drift::run(&args) {
+            Ok(drift::Outcome::Done) => Ok(()),
+            Ok(drift::Outcome::Drifted) => return ExitCode::from(drift::DRIFTED),
+            Err(error) => Err(error),
+        },
         Command::Retrain(args) => match retrain::run(&args) {
-            Ok(retrain::Outcome::Added) => Ok(()),
-            Ok(retrain::Outcome::NotBetter) => return ExitCode::from(retrain::NOT_BETTER),
+            Ok(outcome) => return ExitCode::from(outcome.status()),
             Err(error) => Err(error),
         },
         Command::Feed(args) => feed::run(&args),

@@ -32,23 +32,48 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use forewarn_pipeline::Config;
 use forewarn_training::recipe::{Recipe, Task};
+use serde_json::json;
 
 use crate::cli::RetrainArgs;
+use crate::drift::{NO_DRIFT, looked_at};
 use past::Past;
 
 /// The status of a run that went well and gave no better model.
-pub(crate) const NOT_BETTER: u8 = 10;
+const NOT_BETTER: u8 = 10;
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Added,
     NotBetter,
+    /// The recipe was not followed: nothing has drifted.
+    NoDrift,
+}
+
+impl Outcome {
+    /// Of the process.
+    pub fn status(self) -> u8 {
+        match self {
+            Outcome::Added => 0,
+            Outcome::NotBetter => NOT_BETTER,
+            Outcome::NoDrift => NO_DRIFT,
+        }
+    }
 }
 
 pub(crate) fn run(args: &RetrainArgs) -> Result<Outcome> {
     let recipe = Recipe::read(&args.recipe)?;
     let config = args.past.load(&recipe.pipeline)?;
+    if let Some(on) = &recipe.trigger.drift {
+        let looked = looked_at(&config, &args.past, &recipe.model, on)?;
+        if !looked.fires {
+            let value = json!({ "trigger": { "fires": false, "reason": looked.reason, "drift": looked.report } });
+            let text = || format!("not followed: {}", looked.reason);
+            args.reply.output.print(&value, text)?;
+            return Ok(Outcome::NoDrift);
+        }
+        tracing::info!(reason = looked.reason, "the recipe is followed");
+    }
     let work = work_folder(args, &recipe)?;
     let job = Job {
         args,

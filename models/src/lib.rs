@@ -21,6 +21,7 @@
 //! | `attribution` | which feature a result is due to, by occlusion |
 //! | [`model`] | all of the above for one version, loaded, checked and probed |
 //! | [`admission`] | what a file goes through before it may score: looked at, copied, tried in a process of its own |
+//! | [`reference`] | how features and score were distributed in training; no part of what is admitted |
 //! | [`loader`] | how a pipeline gets models: admitted ones, or any |
 //!
 //! Not here: telemetry, Kafka, features, sequences and states per asset (the `pipeline` crate), training (the `training` crate).
@@ -34,6 +35,7 @@ pub mod loader;
 pub mod model;
 mod outputs;
 mod recurrent;
+pub mod reference;
 pub mod repository;
 pub mod runtime;
 pub mod scorer;
@@ -45,6 +47,7 @@ pub use contract::{Contract, Padding, ScoreOrder, Sequence, StatePair, Task};
 pub use element::Element;
 pub use loader::Loader;
 pub use model::{LoadError, Model, Usage};
+pub use reference::Reference;
 pub use repository::{ModelFiles, Repository};
 pub use runtime::Runtime;
 pub use verdict::{Interval, Verdict, Verdicts};

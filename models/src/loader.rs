@@ -3,8 +3,11 @@
 //! Invariant: a guarded loader gives no model whose answer to its golden input differs from the one that it
 //! gave when it was admitted.
 
+use std::sync::Arc;
+
 use crate::admission::Admission;
 use crate::model::{LoadError, Model};
+use crate::reference::Reference;
 use crate::repository::{ModelFiles, Repository};
 use crate::runtime::Runtime;
 
@@ -51,7 +54,8 @@ impl Loader {
     /// As [`Self::load`].
     pub fn load_files(&self, runtime: &Runtime, files: &ModelFiles) -> Result<Model, Vec<String>> {
         let Some(admission) = &self.admission else {
-            return Model::load(runtime, files).map_err(|error| problems(&error));
+            let model = Model::load(runtime, files).map_err(|error| problems(&error))?;
+            return Ok(with_reference(model, files));
         };
         let admitted = admission
             .admit(runtime, files)
@@ -65,8 +69,21 @@ impl Loader {
         admitted
             .check(runtime, &mut model)
             .map_err(|refusal| refusal.problems())?;
-        Ok(model)
+        Ok(with_reference(model, files))
     }
+}
+
+/// The reference is not among the admitted copies: it is read from beside the file that was dropped in. One that is of no
+/// use costs what is measured with it, and no score.
+fn with_reference(mut model: Model, files: &ModelFiles) -> Model {
+    match Reference::read(&files.folder(), &model.contract) {
+        Ok(reference) => model.reference = reference.map(Arc::new),
+        Err(problem) => {
+            let (name, version) = (&files.name, files.version);
+            tracing::warn!(model = name, version, %problem, "drift can't be measured");
+        }
+    }
+    model
 }
 
 fn problems(error: &LoadError) -> Vec<String> {

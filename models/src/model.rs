@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ort::session::Session;
 
 use crate::contract::{self, Contract};
+use crate::reference::Reference;
 use crate::repository::ModelFiles;
 use crate::runtime::Runtime;
 use crate::scorer::{ScoreError, Scorer};
@@ -23,6 +25,8 @@ pub struct Model {
     pub name: String,
     pub version: u32,
     pub contract: Contract,
+    /// How its rows were distributed in training, where that is known.
+    pub reference: Option<Arc<Reference>>,
     scorer: Scorer,
     usage: Usage,
 }
@@ -96,6 +100,7 @@ impl Model {
             name: files.name.clone(),
             version: files.version,
             contract,
+            reference: None,
             scorer,
             usage: Usage::default(),
         })

@@ -19,6 +19,7 @@
 //! | [`sequence`], [`state`] | the last L feature rows per asset; the state of a partition |
 //! | [`stretch`] | which rows of a replay are meant |
 //! | [`plan`], [`engine`] | views bound to models; the step from messages to verdicts |
+//! | [`drift`] | how far features and scores are from training, in a stretch of the log and live |
 //! | [`prediction`], [`publish`] | the published forms and their headers |
 //! | [`dead_letter`] | dead letters read back, and receipts of those that were sent again |
 //! | [`kafka`] | the rim: consumer, producer, transactions, workers |
@@ -37,6 +38,7 @@ pub mod conditions;
 pub mod config;
 pub mod dead_letter;
 pub mod decode;
+pub mod drift;
 pub mod engine;
 pub mod feature;
 pub mod health;

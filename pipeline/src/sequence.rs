@@ -260,6 +260,14 @@ impl Columns {
         }
     }
 
+    /// Where the model's feature `feature` is in a row.
+    pub fn place(&self, feature: usize) -> usize {
+        match self {
+            Columns::All => feature,
+            Columns::Some(indices) => indices[feature],
+        }
+    }
+
     pub fn take(&self, row: &[f32], out: &mut Vec<f32>) {
         match self {
             Columns::All => out.extend_from_slice(row),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use forewarn_models::admission::{Bundle, Known};
 use forewarn_models::repository::Event;
+use forewarn_models::{ModelFiles, Reference};
 use serde::Serialize;
 
 use super::place::PlaceArgs;
@@ -39,7 +40,16 @@ struct Shown {
     inputs: Vec<String>,
     outputs: Vec<String>,
     trial: Option<Trial>,
+    reference: Option<Compared>,
     history: Vec<Event>,
+}
+
+/// What drift is measured against.
+#[derive(Serialize)]
+struct Compared {
+    rows: u64,
+    assets: u64,
+    origin: serde_json::Value,
 }
 
 /// When it was admitted.
@@ -70,6 +80,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
         serves: serving.is_ok_and(|serving| serving.version == files.version),
         history: place.repository.history(&files.name)?,
         trial: admission.known(&bundle).map(trial),
+        reference: compared(&files, &bundle),
         ..shown(&files.name, files.version, &bundle)
     };
     output.print(&shown, || shown.text())
@@ -94,8 +105,20 @@ fn shown(name: &str, version: u32, bundle: &Bundle) -> Shown {
         inputs: outline.inputs.iter().map(ToString::to_string).collect(),
         outputs: outline.outputs.iter().map(ToString::to_string).collect(),
         trial: None,
+        reference: None,
         history: Vec::new(),
     }
+}
+
+/// Its reference, where it has one that is of use.
+fn compared(files: &ModelFiles, bundle: &Bundle) -> Option<Compared> {
+    let contract = bundle.contract().ok()?;
+    let reference = Reference::read(&files.folder(), &contract).ok()??;
+    Some(Compared {
+        rows: reference.rows,
+        assets: reference.assets,
+        origin: reference.origin,
+    })
 }
 
 fn trial(known: Known) -> Trial {
@@ -140,6 +163,14 @@ impl Shown {
             None => text.push_str(
                 "  trial     not yet: it is tried when it is added, checked or first loaded\n",
             ),
+        }
+        if let Some(reference) = &self.reference {
+            let _ = writeln!(
+                text,
+                "  reference {} rows of {} assets, which drift is measured against",
+                thousands(reference.rows),
+                thousands(reference.assets)
+            );
         }
         for event in &self.history {
             let _ = writeln!(text, "  {}", line(event));

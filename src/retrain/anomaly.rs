@@ -60,6 +60,7 @@ pub(super) fn run(job: &Job<'_>, anomaly: &Anomaly) -> Result<Outcome> {
     }
     let thresholds = run.thresholds(&said)?;
     run.admit(&thresholds)?;
+    run.write_references()?;
     let challenger = run.judge_own(&mut said, &thresholds)?;
     let champion = match candidate::champion(job.config, recipe, models.keys())? {
         Some((serving, version)) => {
@@ -131,6 +132,22 @@ impl Run<'_> {
             let graph = trained.detector.export(name, keys);
             let golden = golden(learnt, trained.detector.length());
             self.candidates.admit(name, &graph, &golden)?;
+        }
+        Ok(())
+    }
+
+    /// What drift is measured against: the rows that each model has learnt from, and what it says of them.
+    fn write_references(&self) -> Result<()> {
+        for (name, (trained, learnt)) in self.models {
+            let mut said = candidate::Scores::new();
+            for stretch in &learnt.assets {
+                let scores = scored(&trained.detector, learnt, stretch);
+                let scores = scores.into_iter().map(|said| (said.time, said.score));
+                said.entry(stretch.asset.clone())
+                    .or_default()
+                    .extend(scores);
+            }
+            self.candidates.write_reference(name, learnt, &said)?;
         }
         Ok(())
     }

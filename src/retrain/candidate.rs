@@ -2,6 +2,7 @@
 //!
 //! Until they are added they lie in a repository of their own in the work folder, where the engine serves them from.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use forewarn_models::{ModelFiles, Repository};
 use forewarn_pipeline::Config;
 use forewarn_pipeline::config::ServedModel;
 use forewarn_training::recipe::Recipe;
+use forewarn_training::reference;
 use forewarn_training::rows::Rows;
 use serde_json::json;
 
@@ -24,6 +26,9 @@ use crate::model::{Added, Place, Source, add_staged};
 pub(super) const TOLERANCE: f64 = 1e-4;
 /// Inputs of the golden question.
 pub(super) const GOLDEN: usize = 8;
+
+/// What a model says of the rows that it has learnt from, by asset and event time.
+pub(super) type Scores = BTreeMap<String, Vec<(i64, f64)>>;
 
 pub(super) struct Candidates<'a> {
     job: &'a Job<'a>,
@@ -124,6 +129,18 @@ impl<'a> Candidates<'a> {
         // It is this program that has made it, and it is a person that signs what serves.
         config.models.require_signature = false;
         config
+    }
+
+    /// Writes what drift of a version is measured against beside it.
+    pub fn write_reference(&self, name: &str, train: &Rows, said: &Scores) -> Result<()> {
+        let origin = json!({
+            "by": "forewarn retrain",
+            "topic": self.job.config.source.topic,
+            "view": self.job.recipe.view,
+        });
+        let reference = reference::of(train, said, origin)?;
+        reference.write(&self.folder(name), true)?;
+        Ok(())
     }
 
     /// Makes it the next version of its model, with its card and the figures of it.

@@ -23,7 +23,7 @@ use forewarn_training::rul::{Progress, Told};
 use forewarn_training::scaling::Scaling;
 use serde_json::json;
 
-use super::candidate::{self, Candidates, GOLDEN, TOLERANCE};
+use super::candidate::{self, Candidates, GOLDEN, Scores, TOLERANCE};
 use super::figures::Drawings;
 use super::past::Serving;
 use super::{Job, Outcome, labels};
@@ -58,6 +58,8 @@ pub(super) fn run(job: &Job<'_>, life: &Life) -> Result<Outcome> {
     let crossed = run.crossed(&rows)?;
     let (interval, trainer_difference) = run.calibrate(&rows, &crossed)?;
     let serving = run.admit(interval.margin)?;
+    run.candidates
+        .write_reference(&recipe.model, &train, &run.said_of_learnt())?;
     let said = match recipe.judge.assets.is_empty() && recipe.split.is_crossed() {
         true => widened(crossed, interval.margin.unwrap_or(0.0), life.labels.cap),
         false => run.said_of_judged(&serving)?,
@@ -248,6 +250,18 @@ impl Run<'_> {
         said.values_mut()
             .for_each(|rows| rows.sort_by_key(|(time, _)| *time));
         Ok(said)
+    }
+
+    /// What the model says of the rows that it has learnt from: the trainer's own numbers.
+    fn said_of_learnt(&self) -> Scores {
+        let (life, scaling) = (self.life, self.model.scaling());
+        let change = life.trainer.change();
+        let lives = Lives::new(self.train, scaling, self.labels, life.target(), change);
+        let told = lives.by_asset(self.train, self.model.predict(&lives));
+        let means = |told: Vec<(i64, Told)>| told.into_iter().map(|(at, told)| (at, told.mean));
+        told.into_iter()
+            .map(|(asset, told)| (asset, means(told).collect()))
+            .collect()
     }
 
     /// What a version says of the assets that are judged.

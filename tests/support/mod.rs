@@ -8,6 +8,8 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+pub mod served;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,10 +1,11 @@
 //! Training, evaluation, and the data sets that come with a truth.
 //!
 //! ```text
-//!   recipe ─ rows, labels, split ─▶ scaling ─▶ lives ─▶ rul: networks (neural) ─▶ graph (onnx)
+//!   recipe ─ rows, labels, split ─▶ scaling ─┬▶ lives ─▶ life: networks (rul, neural), linear ──┐
+//!                                            └▶ normal rows (episodes, uses) ─▶ detector ───────┴▶ graph (onnx)
 //!                                                        │ what it says of held-back assets
 //!                                                        ▼
-//!                                       conformal: the interval    judged ─▶ gate: better than what serves?
+//!         conformal: the interval    threshold    judged, detections ─▶ gate: better than what serves?
 //!
 //!   cars, cmapss: readings with a truth ─▶ evaluate: rmse, PHM08 score, precision and recall per fault mode
 //!   calibrate: the threshold that raises no more alarms than an operator bears
@@ -13,13 +14,15 @@
 //! | module | holds |
 //! |---|---|
 //! | [`recipe`] | everything that a training depends on, as TOML |
-//! | [`rows`], [`labels`], [`split`] | rows of a view by asset; failures; which assets are held back |
-//! | [`scaling`], [`lives`] | operating regimes; lives of assets, and how they are changed in training |
-//! | [`neural`], [`rul`] | networks, their training, their nodes; an ensemble of them as a model |
-//! | [`onnx`], [`random`] | writing graphs; random numbers that are the same in every run |
-//! | [`conformal`], [`judged`], [`gate`] | the margin of an interval; what was said against what came true; is it better? |
-//! | [`baseline`] | a linear model that networks must beat |
-//! | [`evaluate`], [`calibrate`] | metrics of remaining life and of detection; thresholds |
+//! | [`rows`], [`labels`], [`split`] | rows of a view by asset; what happened; which assets are held back |
+//! | [`scaling`] | operating regimes |
+//! | [`life`], [`lives`], [`rul`], [`linear`] | models of remaining life: lives and how they are changed in training, networks, an elastic net |
+//! | [`detector`], [`episodes`], [`uses`] | models of anomalies: components, mixtures, autoencoders; which rows are normal, and what each is for |
+//! | [`neural`], [`onnx`], [`random`] | networks and their training; writing graphs; random numbers that are the same in every run |
+//! | [`conformal`], [`threshold`] | the margin of an interval; the threshold of scores |
+//! | [`judged`], [`detections`], [`gate`] | what was said against what came true; is it better? |
+//! | [`reference`], [`trigger`] | what drift is measured against; whether it is a reason to train |
+//! | [`evaluate`], [`calibrate`] | metrics of remaining life and of detection; thresholds by alarms |
 //! | [`figures`] | what was judged, as SVG |
 //! | [`cars`], [`cmapss`], [`dataset`] | data sets |
 //!
@@ -48,9 +51,11 @@ pub mod neural;
 pub mod onnx;
 pub mod random;
 pub mod recipe;
+pub mod reference;
 pub mod rows;
 pub mod rul;
 pub mod scaling;
 pub mod split;
 pub mod threshold;
+pub mod trigger;
 pub mod uses;

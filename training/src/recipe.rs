@@ -38,6 +38,7 @@ pub use source::Source;
 
 use crate::gate::Rule;
 use crate::split::Split;
+use crate::trigger::{OnDrift, Trigger};
 
 /// What stands for the asset in the name of a model that each asset has one of.
 const ASSET: &str = "{asset}";
@@ -74,6 +75,8 @@ pub struct Recipe {
     pub scaling: Scales,
     pub judge: Judging,
     pub gate: Rule,
+    /// Whether it is followed at all.
+    pub trigger: Trigger,
     pub task: Task,
     /// As it was written, for lineage.
     pub text: String,
@@ -112,6 +115,8 @@ struct Written {
     judge: Judging,
     #[serde(default)]
     gate: Rule,
+    #[serde(default)]
+    trigger: Trigger,
 }
 
 /// `[scaling]`.
@@ -237,12 +242,15 @@ impl Recipe {
             scaling: written.scaling,
             judge: written.judge,
             gate: written.gate,
+            trigger: written.trigger,
             task,
             text: text.to_owned(),
         };
-        match recipe.wrong() {
-            Some(what) => Err(what.to_owned()),
-            None => Ok(recipe),
+        let on_drift = recipe.trigger.drift.as_ref();
+        match (recipe.wrong(), on_drift.and_then(OnDrift::problem)) {
+            (Some(what), _) => Err(what.to_owned()),
+            (None, Some(what)) => Err(what),
+            (None, None) => Ok(recipe),
         }
     }
 
@@ -281,6 +289,10 @@ impl Recipe {
             (
                 self.is_per_asset() && split.time.is_none(),
                 "a model for each asset learns from that asset and is judged by it: give split.time",
+            ),
+            (
+                self.is_per_asset() && self.trigger.drift.is_some(),
+                "trigger.drift looks at one model, and this recipe makes one for each asset: leave it out",
             ),
             (
                 self.is_per_asset() && is_life,

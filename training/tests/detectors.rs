@@ -113,8 +113,7 @@ fn what_no_longer_goes_together_lies_beyond_what_is_normal() {
             .flat_map(|scores| &scores[scores.len() - 50..]);
         let beyond = broken.filter(|score| **score > limit).count();
         // Twenty times as many as of the normal ones.
-        assert!(
-            beyond > 100, "{trainer:?}: {beyond} of 500 beyond {limit}");
+        assert!(beyond > 100, "{trainer:?}: {beyond} of 500 beyond {limit}");
     }
 }
 

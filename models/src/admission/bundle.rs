@@ -221,7 +221,8 @@ fn unreadable(reason: &Reason) -> String {
     format!("which {reason}")
 }
 
-fn optional(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Reason> {
+/// A plain file that need not be there.
+pub(crate) fn optional(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Reason> {
     match read_file(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(Reason::Unreadable(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use bundle::Bundle;
+pub(crate) use bundle::optional;
 pub use digest::sha256;
 pub use environment::Environment;
 pub use golden::Answer;

@@ -1,7 +1,7 @@
 //! The model repository, a folder that people and scripts can read and fill:
 //!
 //! ```text
-//!   <root>/<name>/<version>/model.onnx  (model.toml, card.md, golden.json, ...)   versions are whole numbers
+//!   <root>/<name>/<version>/model.onnx  (model.toml, card.md, golden.json, reference.json, ...)   versions are whole numbers
 //!          <name>/champion.json         which version serves; without it the highest one
 //!          <name>/history.jsonl         what was added, promoted, rolled back and removed, by whom and why
 //! ```

@@ -63,6 +63,9 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     if let Err(error) = config.models.policy() {
         reader.problem("models.public-keys", error.to_string());
     }
+    for (key, message) in config.models.drift.problems() {
+        reader.problem(&format!("models.drift.{key}"), message);
+    }
     check_topics(config, reader);
     check_signals(config, reader);
     super::check_time::check(config, reader);

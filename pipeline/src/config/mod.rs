@@ -9,6 +9,7 @@
 
 mod check;
 mod check_time;
+mod drift;
 mod lines;
 mod load;
 mod models;
@@ -16,6 +17,7 @@ mod problem;
 mod sections;
 mod serving;
 
+pub use drift::{Drift, PageHinkley};
 pub use load::Config;
 pub use models::{Models, Reload};
 pub use problem::{Problem, Problems};

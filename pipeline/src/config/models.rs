@@ -6,6 +6,7 @@ use std::time::Duration;
 use forewarn_models::admission::{Limits, Policy, PolicyError};
 use serde::Deserialize;
 
+use super::drift::Drift;
 use super::serving::ServedModel;
 
 /// `[models]`: which models score, and where they are.
@@ -62,6 +63,9 @@ pub struct Models {
     /// Longest mean time per result during the trial. Default: 5 ms.
     #[serde(default = "max_row_time", with = "humantime_serde")]
     pub max_row_time: Duration,
+    /// How far from training features and scores may be.
+    #[serde(default)]
+    pub drift: Drift,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -114,6 +118,7 @@ impl Models {
             reload_every: reload_every(),
             trial_results: trial_results(),
             max_row_time: max_row_time(),
+            drift: Drift::default(),
         }
     }
 

@@ -26,6 +26,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
 use super::client;
+use super::crossed;
 use super::idle::Quiet;
 use super::lag::Lag;
 use super::notices::NoticeReader;
@@ -39,6 +40,7 @@ use super::traced::Traced;
 use super::writing::{State, Written};
 use crate::clocks::micros;
 use crate::config::Config;
+use crate::drift::watch::Watcher;
 use crate::engine::{Disposition, Engine, EngineError};
 use crate::marks::Mark;
 use crate::message::Message;
@@ -137,6 +139,7 @@ pub struct Worker {
     pub(super) swapping: Swapping,
     /// Challengers that are left out, as places in the plan.
     failed: HashSet<usize>,
+    drift: Watcher,
     pub(super) number: usize,
 }
 
@@ -183,6 +186,7 @@ impl Worker {
             last_commit: Instant::now(),
             swapping: Swapping::new(links, rules, name),
             failed: HashSet::new(),
+            drift: Watcher::new(&config),
             number,
             config,
         })
@@ -295,6 +299,7 @@ impl Worker {
             swapping,
             lag,
             pace,
+            drift,
             config,
             ..
         } = self;
@@ -345,6 +350,7 @@ impl Worker {
             pace.took(messages.len(), sent - polled);
         }
         metrics.step(&step, &config.models.serve);
+        crossed::say(drift.look(&step, &metrics.drift, sent));
         let inputs = Inputs {
             messages: messages.len() as u64,
             readings: step.readings,
@@ -382,6 +388,8 @@ impl Worker {
             let mut publisher = BatchPublisher::new(&mut self.sink, &mut self.traced, &[]);
             pulse::call("produce", || self.encoder.publish(&step, &mut publisher))?;
             self.metrics.step(&step, &self.config.models.serve);
+            let now = Instant::now();
+            crossed::say(self.drift.look(&step, &self.metrics.drift, now));
             let mark = Mark::advance(offset, watermark);
             self.encoder.mark(partition, mark, &mut publisher)?;
             self.metrics.batch(Inputs::default(), &publisher.counts);

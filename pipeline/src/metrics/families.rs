@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::exposition::Exposition;
-use super::{Metrics, STAGES};
+use super::{Metrics, STAGES, drift};
 use crate::health::PartitionHealth;
 
 impl Metrics {
@@ -14,6 +14,7 @@ impl Metrics {
         self.totals_of(&mut told);
         self.by_label(&mut told);
         self.by_partition(&mut told, now);
+        drift::expose(&self.drift.told(), &mut told);
         told.family(
             "forewarn_batch_messages",
             "histogram",

@@ -8,6 +8,7 @@
 //! What is scored again after a worker has gone back to the committed offsets counts again. No asset's name is a
 //! label: there may be a million of them.
 
+mod drift;
 mod exposition;
 mod families;
 mod histogram;
@@ -21,6 +22,7 @@ use histogram::Histogram;
 
 use crate::alarms::AlarmEvent;
 use crate::config::ServedModel;
+use crate::drift::live::Live;
 use crate::engine::Step;
 use crate::health::Health;
 use crate::kafka::Counts;
@@ -67,6 +69,8 @@ pub struct Metrics {
     stages: [Histogram; STAGES.len()],
     results: Mutex<Vec<ModelResults>>,
     alarms: Mutex<BTreeMap<String, AlarmCounts>>,
+    /// How far models are from their training.
+    pub(crate) drift: Live,
 }
 
 /// Published results of one version of a model.
@@ -148,6 +152,7 @@ impl Default for Metrics {
             stages: std::array::from_fn(|_| Histogram::new(TIMES, 1e6)),
             results: Mutex::default(),
             alarms: Mutex::default(),
+            drift: Live::default(),
         }
     }
 }

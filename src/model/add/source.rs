@@ -10,10 +10,11 @@ use anyhow::{Context, Result, bail};
 use super::mlflow::MlModel;
 
 /// Files beside the graph that are no weights and come along.
-const COMPANIONS: [&str; 5] = [
+const COMPANIONS: [&str; 6] = [
     "model.toml",
     "golden.json",
     "card.md",
+    "reference.json",
     "model.onnx.minisig",
     "model.toml.minisig",
 ];
