@@ -3,18 +3,20 @@
 //! Invariants:
 //! - numbers are parsed to the nearest `f64`, as every correct JSON parser does: a score computed elsewhere
 //!   from the same message is the same score;
+//! - what is made of a message does not depend on those before it, though it may be read in their form (`forms.rs`);
 //! - a message costs only itself: the parser has a depth limit, the payload a size limit, and no input
 //!   panics.
 
 use std::fmt;
 
-use hashbrown::HashMap;
 use serde::Deserializer as _;
 use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::fields::{Field, Fields, Scalar, store};
+use super::forms::Forms;
 use super::row::{Acceptance, Decoded, Place, Row};
 use super::time;
-use crate::config::{AssetSource, Config, EventTime, TimeUnit};
+use crate::config::{AssetSource, Config, EventTime};
 use crate::message::{Message, MessageIndex};
 use crate::refusal::{Refusal, Refused};
 use crate::state::Partitions;
@@ -27,49 +29,20 @@ const TOUCHED: usize = 256;
 #[derive(Debug)]
 pub struct JsonDecoder {
     acceptance: Acceptance,
-    fields: HashMap<String, Field>,
-    /// Signals by the name that narrow messages give them.
-    narrow: Option<HashMap<String, usize>>,
+    fields: Fields,
+    forms: Forms,
     asset: AssetSource,
     event_time: EventTime,
     max_bytes: usize,
     row: Row,
 }
 
-/// What a field of the object carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Signal(usize),
-    Asset,
-    Time(TimeUnit),
-    /// The name of the one signal of a narrow message, and its value.
-    Name,
-    Value,
-}
-
 impl JsonDecoder {
     pub fn new(config: &Config) -> Self {
-        let mut fields = HashMap::new();
-        let signals = config.signals.iter().enumerate();
-        let signals = signals.map(|(i, signal)| (signal.field.clone(), i));
-        let narrow = config.source.narrow.as_ref().map(|names| {
-            fields.insert(names.signal.clone(), Field::Name);
-            fields.insert(names.value.clone(), Field::Value);
-            signals.clone().collect()
-        });
-        if narrow.is_none() {
-            fields.extend(signals.map(|(field, i)| (field, Field::Signal(i))));
-        }
-        if let AssetSource::Field { field } = &config.source.asset {
-            fields.insert(field.clone(), Field::Asset);
-        }
-        if let EventTime::Field { field, unit } = &config.source.event_time {
-            fields.insert(field.clone(), Field::Time(*unit));
-        }
         JsonDecoder {
             acceptance: Acceptance::new(config),
-            fields,
-            narrow,
+            fields: Fields::new(config),
+            forms: Forms::default(),
             asset: config.source.asset.clone(),
             event_time: config.source.event_time.clone(),
             max_bytes: config.source.max_message_bytes,
@@ -139,16 +112,36 @@ impl JsonDecoder {
                 max: self.max_bytes,
             });
         }
+        let is_familiar = self.forms.fill(payload, &self.acceptance, &mut self.row);
+        // What is to be refused is looked at by the general parser: so the reason is the same, whatever came before.
+        if is_familiar && self.take(message, place, to).is_ok() {
+            *to.familiar += 1;
+            return Ok(());
+        }
         let text = std::str::from_utf8(payload).map_err(|error| Refusal::InvalidUtf8 {
             at: error.valid_up_to(),
         })?;
         self.row.reset(self.acceptance.signals.len());
         self.parse(text)?;
-        if !self.resolve_narrow()? {
+        if !is_familiar {
+            self.forms.learn(text, &self.fields);
+        }
+        self.take(message, place, to)
+    }
+
+    /// Makes a reading of the row.
+    fn take(
+        &mut self,
+        message: &Message<'_>,
+        place: Place,
+        to: &mut Decoded<'_>,
+    ) -> Result<(), Refusal> {
+        let row = &mut self.row;
+        if !self.fields.resolve_narrow(row, &self.acceptance)? {
             *to.ignored += 1;
             return Ok(());
         }
-        let asset = self.row.asset.take();
+        let asset = row.asset.take();
         let asset = match &self.asset {
             AssetSource::Key => asset_of_key(message.key)?,
             AssetSource::Field { field } => asset
@@ -160,36 +153,11 @@ impl JsonDecoder {
         };
         let event_at = match &self.event_time {
             EventTime::Record => time::from_record(message.timestamp)?,
-            EventTime::Field { field, .. } => {
-                self.row.event_at.ok_or_else(|| Refusal::MissingTime {
-                    field: field.clone(),
-                })?
-            }
+            EventTime::Field { field, .. } => row.event_at.ok_or_else(|| Refusal::MissingTime {
+                field: field.clone(),
+            })?,
         };
-        self.acceptance
-            .accept(&mut self.row, asset, event_at, place, to)
-    }
-
-    /// Puts the value of a narrow message into its signal's place; false when the signal is not declared.
-    fn resolve_narrow(&mut self) -> Result<bool, Refusal> {
-        let Some(signals) = &self.narrow else {
-            return Ok(true);
-        };
-        let missing = |field: Field| Refusal::MissingField {
-            field: field_name(&self.fields, field),
-        };
-        let name = self
-            .row
-            .signal
-            .as_ref()
-            .ok_or_else(|| missing(Field::Name))?;
-        let Some(&signal) = signals.get(name) else {
-            return Ok(false);
-        };
-        let value = self.row.value.ok_or_else(|| missing(Field::Value))?;
-        self.row.values[signal] = self.acceptance.signals[signal].accept(value)?;
-        self.row.seen[signal] = true;
-        Ok(true)
+        self.acceptance.accept(row, asset, event_at, place, to)
     }
 
     /// Fills `row` from the object in `text`.
@@ -197,7 +165,7 @@ impl JsonDecoder {
         let mut refusal = None;
         let object = ObjectVisitor {
             fields: &self.fields,
-            signals: &self.acceptance,
+            acceptance: &self.acceptance,
             row: &mut self.row,
             refusal: &mut refusal,
         };
@@ -256,8 +224,8 @@ fn malformed(text: &str, error: &serde_json::Error) -> Refusal {
 /// Reads the object's fields into the row. A wrong value stops with `refusal` set; serde's own error then
 /// only ends the parse.
 struct ObjectVisitor<'a> {
-    fields: &'a HashMap<String, Field>,
-    signals: &'a Acceptance,
+    fields: &'a Fields,
+    acceptance: &'a Acceptance,
     row: &'a mut Row,
     refusal: &'a mut Option<Refusal>,
 }
@@ -287,15 +255,9 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
                 continue;
             };
             let value = map.next_value_seed(ScalarSeed)?;
-            let stored = match field {
-                Field::Signal(i) => store_signal(self.row, self.signals, i, &value),
-                Field::Asset => store_asset(self.row, &value),
-                Field::Time(unit) => store_time(self.row, unit, &value),
-                Field::Name => store_name(self.row, &value),
-                Field::Value => store_value(self.row, &value),
-            };
+            let stored = store(self.row, self.acceptance, field, &value);
             if let Err(refusal) = stored {
-                let refusal = self.named(field, refusal);
+                let refusal = self.fields.named(field, refusal);
                 return self.refuse(refusal);
             }
         }
@@ -325,119 +287,8 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     }
 }
 
-impl ObjectVisitor<'_> {
-    /// Puts the field's name, which the storing functions do not know, into the refusal.
-    fn named(&self, field: Field, refusal: Refusal) -> Refusal {
-        let name = || field_name(self.fields, field);
-        match refusal {
-            Refusal::DuplicateField { .. } => Refusal::DuplicateField { field: name() },
-            Refusal::WrongType {
-                expected, found, ..
-            } => Refusal::WrongType {
-                field: name(),
-                expected,
-                found,
-            },
-            other => other,
-        }
-    }
-}
-
-fn field_name(fields: &HashMap<String, Field>, field: Field) -> String {
-    let found = fields.iter().find(|(_, other)| **other == field);
-    found.map(|(name, _)| name.clone()).unwrap_or_default()
-}
-
-fn duplicate() -> Refusal {
-    Refusal::DuplicateField {
-        field: String::new(),
-    }
-}
-
-fn wrong_type(expected: &'static str, value: &Scalar<'_>) -> Refusal {
-    Refusal::WrongType {
-        field: String::new(),
-        expected,
-        found: value.kind(),
-    }
-}
-
-fn store_signal(
-    row: &mut Row,
-    signals: &Acceptance,
-    i: usize,
-    value: &Scalar<'_>,
-) -> Result<(), Refusal> {
-    if row.seen[i] {
-        return Err(duplicate());
-    }
-    match value {
-        Scalar::Number(number) => {
-            row.values[i] = signals.signals[i].accept(*number)?;
-            row.seen[i] = true;
-            Ok(())
-        }
-        // As if the field were not there.
-        Scalar::Null => Ok(()),
-        other => Err(wrong_type("a number", other)),
-    }
-}
-
-fn store_asset(row: &mut Row, value: &Scalar<'_>) -> Result<(), Refusal> {
-    if row.asset.is_some() {
-        return Err(duplicate());
-    }
-    row.asset = match value {
-        Scalar::Text(text) => Some(text.to_string()),
-        // Asset numbers are names too, when they are whole.
-        Scalar::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
-            Some((*number as i64).to_string())
-        }
-        Scalar::Null => None,
-        other => return Err(wrong_type("text", other)),
-    };
-    Ok(())
-}
-
-fn store_time(row: &mut Row, unit: TimeUnit, value: &Scalar<'_>) -> Result<(), Refusal> {
-    if row.event_at.is_some() {
-        return Err(duplicate());
-    }
-    row.event_at = match value {
-        Scalar::Number(number) => Some(time::from_number(*number, unit)?),
-        Scalar::Text(text) => Some(time::from_text(text, unit)?),
-        Scalar::Null => None,
-        other => return Err(wrong_type("a time", other)),
-    };
-    Ok(())
-}
-
-fn store_name(row: &mut Row, value: &Scalar<'_>) -> Result<(), Refusal> {
-    if row.signal.is_some() {
-        return Err(duplicate());
-    }
-    match value {
-        Scalar::Text(text) => row.signal = Some(text.to_string()),
-        Scalar::Null => {}
-        other => return Err(wrong_type("text", other)),
-    }
-    Ok(())
-}
-
-fn store_value(row: &mut Row, value: &Scalar<'_>) -> Result<(), Refusal> {
-    if row.value.is_some() {
-        return Err(duplicate());
-    }
-    match value {
-        Scalar::Number(number) => row.value = Some(*number),
-        Scalar::Null => {}
-        other => return Err(wrong_type("a number", other)),
-    }
-    Ok(())
-}
-
 /// Looks a key up without copying it.
-struct FieldSeed<'a>(&'a HashMap<String, Field>);
+struct FieldSeed<'a>(&'a Fields);
 
 impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
     type Value = Option<Field>;
@@ -455,30 +306,7 @@ impl Visitor<'_> for FieldSeed<'_> {
     }
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.get(key).copied())
-    }
-}
-
-/// A value at the top level of the object.
-enum Scalar<'de> {
-    Number(f64),
-    Text(std::borrow::Cow<'de, str>),
-    Bool,
-    Null,
-    Array,
-    Object,
-}
-
-impl Scalar<'_> {
-    fn kind(&self) -> &'static str {
-        match self {
-            Scalar::Number(_) => "a number",
-            Scalar::Text(_) => "text",
-            Scalar::Bool => "a boolean",
-            Scalar::Null => "null",
-            Scalar::Array => "an array",
-            Scalar::Object => "an object",
-        }
+        Ok(self.0.get(key))
     }
 }
 

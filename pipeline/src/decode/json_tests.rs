@@ -46,6 +46,7 @@ fn decode_all(
         rows: &mut rows,
         refused: &mut refused,
         ignored: &mut 0,
+        familiar: &mut 0,
     };
     let read = JsonDecoder::new(config).decode(messages, 0, &mut to);
     assert_eq!(read, messages.len());

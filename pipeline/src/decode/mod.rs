@@ -2,12 +2,17 @@
 //! rules, so a reading is refused for the same reasons whatever it came in.
 //!
 //! ```text
-//!   message ── json.rs ──┐
+//!   message ── json.rs ──┐ as one before? then forms.rs, number.rs
 //!                        ├→ row.rs: asset known? signals there and in range? clock right? → Rows
 //!   table row ─ table.rs ┘                                   └→ Refused (with its reason)
 //! ```
+//!
+//! `fields.rs` says what a message's fields are, and stores their values.
 
+mod fields;
+mod forms;
 mod json;
+mod number;
 mod row;
 mod table;
 pub(crate) mod time;

@@ -1,5 +1,6 @@
 //! The acceptance of one row: the rules that every format shares.
 
+use compact_str::CompactString;
 use wildmatch::WildMatch;
 
 use crate::clocks::Clocks;
@@ -31,6 +32,8 @@ pub struct Decoded<'a> {
     pub refused: &'a mut Vec<Refused>,
     /// Narrow messages whose signal is not declared.
     pub ignored: &'a mut u64,
+    /// Messages that had the form of one before.
+    pub familiar: &'a mut u64,
 }
 
 /// A row while its values come in.
@@ -39,10 +42,10 @@ pub(super) struct Row {
     pub values: Vec<f64>,
     /// Which values have come.
     pub seen: Vec<bool>,
-    pub asset: Option<String>,
+    pub asset: Option<CompactString>,
     pub event_at: Option<i64>,
     /// The signal's name and value of a narrow message.
-    pub signal: Option<String>,
+    pub signal: Option<CompactString>,
     pub value: Option<f64>,
 }
 

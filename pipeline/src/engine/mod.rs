@@ -364,6 +364,7 @@ impl Engine {
             alarms: &self.alarming.changes,
             readings: self.stages.readings,
             ignored: self.stages.ignored,
+            familiar: self.stages.familiar,
             duplicates: self.stages.duplicates,
             partitions: &self.partitions,
         }

@@ -37,6 +37,7 @@ pub(super) struct Stages {
     pub changes: Vec<StatusChange>,
     pub readings: u64,
     pub ignored: u64,
+    pub familiar: u64,
     pub duplicates: u64,
 }
 
@@ -66,6 +67,7 @@ impl Stages {
             changes: Vec::new(),
             readings: 0,
             ignored: 0,
+            familiar: 0,
             duplicates: 0,
         }
     }
@@ -107,6 +109,7 @@ impl Stages {
         self.changes.clear();
         self.readings = 0;
         self.ignored = 0;
+        self.familiar = 0;
         self.duplicates = 0;
     }
 
@@ -118,6 +121,7 @@ impl Stages {
             rows: &mut self.arrived,
             refused: &mut self.refused,
             ignored: &mut self.ignored,
+            familiar: &mut self.familiar,
         }
     }
 

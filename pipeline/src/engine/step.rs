@@ -29,6 +29,8 @@ pub struct Step<'a> {
     pub readings: u64,
     /// Narrow messages whose signal is not declared.
     pub ignored: u64,
+    /// Messages that had the form of one before, which is how they are read fast.
+    pub familiar: u64,
     /// Readings dropped because their asset had one at that instant.
     pub duplicates: u64,
     pub(super) partitions: &'a Partitions,

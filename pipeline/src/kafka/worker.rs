@@ -355,6 +355,7 @@ impl Worker {
             messages: messages.len() as u64,
             readings: step.readings,
             ignored: step.ignored,
+            familiar: step.familiar,
             duplicates: step.duplicates,
         };
         metrics.batch(inputs, &counts);

@@ -87,6 +87,11 @@ impl Metrics {
                 "Narrow messages whose signal is not declared",
             ),
             (
+                "forewarn_familiar_messages_total",
+                totals.familiar,
+                "Messages that had the form of one before, which is how they are read fast",
+            ),
+            (
                 "forewarn_duplicates_total",
                 totals.duplicates,
                 "Readings dropped because their asset had one at that instant",

@@ -103,6 +103,8 @@ pub struct Totals {
     pub late: u64,
     /// Narrow messages whose signal is not declared.
     pub ignored: u64,
+    /// Messages that had the form of one before.
+    pub familiar: u64,
     /// Readings dropped because their asset had one at that instant.
     pub duplicates: u64,
     pub status_changes: u64,
@@ -140,6 +142,7 @@ pub(crate) struct Inputs {
     pub messages: u64,
     pub readings: u64,
     pub ignored: u64,
+    pub familiar: u64,
     pub duplicates: u64,
 }
 
@@ -166,6 +169,7 @@ impl Metrics {
             totals.messages += inputs.messages;
             totals.readings += inputs.readings;
             totals.ignored += inputs.ignored;
+            totals.familiar += inputs.familiar;
             totals.duplicates += inputs.duplicates;
             totals.predictions += counts.predictions;
             totals.anomalous += counts.anomalous;
