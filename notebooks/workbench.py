@@ -23,6 +23,10 @@ import matplotlib.pyplot as plt
 import polars as pl
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FAULTS = [
+    "tire_1_1", "tire_1_2", "tire_2_1", "tire_2_2", "shock_1_1", "shock_1_2", "shock_2_1", "shock_2_2",
+    "drive_shaft", "overheating", "firmware",
+]  # fmt: skip
 BINARY = os.environ.get("FOREWARN_BIN") or shutil.which("forewarn") or str(REPOSITORY / "target/release/forewarn")
 
 
@@ -62,10 +66,3 @@ def forewarn(command, status=0, quiet=False):
     if done.returncode != status:
         raise RuntimeError(f"forewarn {command}: exit status {done.returncode}, and {status} was expected")
     return done.stdout
-
-
-def data_folder(name):
-    """`$FOREWARN_DATA/<name>`, or `../shared/data/<name>` beside the repository, or None where there is no such data."""
-    root = os.environ.get("FOREWARN_DATA") or REPOSITORY.parent / "shared" / "data"
-    folder = Path(root) / name
-    return folder if folder.is_dir() else None
