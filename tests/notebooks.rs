@@ -29,6 +29,11 @@ fn a_model_that_was_trained_outside_is_dropped_in() {
 }
 
 #[test]
+fn a_drift_report_is_read() {
+    passes("06-read-a-drift-report.ipynb");
+}
+
+#[test]
 fn a_cell_that_fails_fails_its_notebook() {
     let told = execute_cell("assert 1 + 1 == 3, 'sums'");
     assert_eq!(told.status.code(), Some(1), "{}", text(&told.stdout));
