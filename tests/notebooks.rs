@@ -55,7 +55,8 @@ fn execute_cell(source: &str) -> Output {
     let cell = serde_json::json!({
         "id": "one", "cell_type": "code", "metadata": {}, "execution_count": 1, "outputs": [], "source": source,
     });
-    let whole = serde_json::json!({ "nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell] });
+    let whole =
+        serde_json::json!({ "nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell] });
     std::fs::write(&notebook, whole.to_string()).unwrap();
     execute(Path::new(&notebook))
 }
@@ -74,7 +75,10 @@ fn execute(notebook: &Path) -> Output {
 fn python() -> PathBuf {
     let python = support::python().expect("notebooks need Python: run `make setup`");
     let looked = Command::new(&python)
-        .args(["-c", "import ipykernel, matplotlib, nbclient, polars, skl2onnx"])
+        .args([
+            "-c",
+            "import ipykernel, matplotlib, nbclient, polars, skl2onnx",
+        ])
         .output()
         .unwrap();
     assert!(
