@@ -21,11 +21,16 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::ANSWER;
 use super::client::{self, Role};
+use super::farewell;
+use super::sink::fenced;
 use crate::config::{Config, Start};
 use crate::pulse;
+use crate::service::Shutdown;
 
 /// How long a question may take that can be asked again later.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// Before it is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Between two looks while a batch waits for more messages.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -46,6 +51,8 @@ pub struct Resume {
     pub publish_from: i64,
     /// Records that retention deleted before they were read.
     pub lost: i64,
+    /// Its offset says that the process that committed it has stopped: see `farewell.rs`.
+    pub farewell: bool,
 }
 
 impl Resume {
@@ -67,6 +74,7 @@ impl Resume {
             start: if stateful { log.start } else { publish_from },
             publish_from,
             lost: committed.map_or(0, |committed| (log.start - committed).max(0)),
+            farewell: false,
         }
     }
 }
@@ -131,6 +139,7 @@ pub struct Source {
     start: Start,
     /// Read from the log's start, to rebuild state, instead of from the committed offset.
     stateful: bool,
+    is_static: bool,
     max_wait: Duration,
     /// The brokers were not reached when last heard of.
     outage: Cell<bool>,
@@ -146,6 +155,7 @@ impl Source {
             Role::Consumer {
                 group: &config.name,
                 id: &client::transactional_id(config, worker),
+                is_static: config.delivery.static_membership,
             },
         );
         let consumer: BaseConsumer<Context> = client.create_with_context(Context::default())?;
@@ -155,6 +165,7 @@ impl Source {
             topic: config.source.topic.clone(),
             start: config.source.start,
             stateful,
+            is_static: config.delivery.static_membership,
             max_wait: config.source.max_batch_wait,
             outage: Cell::new(false),
             ends: RefCell::default(),
@@ -164,6 +175,12 @@ impl Source {
     /// The consumer itself, for the offsets and group metadata of a commit.
     pub fn consumer(&self) -> &BaseConsumer<Context> {
         &self.consumer
+    }
+
+    /// Has another process joined the group under this worker's name?
+    pub(super) fn is_fenced(&self) -> bool {
+        let fatal = self.consumer.client().fatal_error();
+        fatal.is_some_and(|(code, _)| fenced(code))
     }
 
     /// Waits at most `idle` for a message, then gathers up to `most` until the batch is full or has waited long
@@ -300,15 +317,13 @@ impl Source {
         }
     }
 
-    /// Finds where each partition is to be read from.
-    pub fn resume(&self, partitions: &[i32]) -> KafkaResult<Vec<Resume>> {
+    /// Finds where each partition is to be read from; `KafkaError::Canceled` when a stop is requested meanwhile.
+    pub fn resume(&self, partitions: &[i32], shutdown: &Shutdown) -> KafkaResult<Vec<Resume>> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&self.topic, *partition);
         }
-        let committed = pulse::call("committed_offsets", || {
-            self.consumer.committed_offsets(list, ANSWER)
-        })?;
+        let committed = pulse::call("committed_offsets", || self.committed(&list, shutdown))?;
         committed
             .elements()
             .iter()
@@ -322,15 +337,39 @@ impl Source {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
                 };
-                Ok(Resume::new(
+                let resume = Resume::new(
                     element.partition(),
                     committed,
                     low..high,
                     self.start,
                     self.stateful,
-                ))
+                );
+                Ok(Resume {
+                    farewell: self.is_static && farewell::of(element).is_some(),
+                    ..resume
+                })
             })
             .collect()
+    }
+
+    /// The committed offsets. The brokers do not tell them while a transaction that has others is open, which is up to
+    /// 30 s where its worker was killed; so a stop must not wait for the answer.
+    fn committed(
+        &self,
+        partitions: &TopicPartitionList,
+        shutdown: &Shutdown,
+    ) -> KafkaResult<TopicPartitionList> {
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            let answer = self.consumer.committed_offsets(partitions.clone(), AT_ONCE);
+            if !answer.as_ref().is_err_and(is_pending) || Instant::now() > deadline {
+                return answer;
+            }
+            if shutdown.is_requested() {
+                return Err(KafkaError::Canceled);
+            }
+            shutdown.wait(AGAIN);
+        }
     }
 
     /// Takes assigned partitions over, from where `resume` says.
@@ -398,11 +437,12 @@ impl Drop for Source {
             .context()
             .closing
             .store(true, Ordering::SeqCst);
-        // A revocation that came after the last batch still waits for its answer.
+        // What came after the last batch, or could not be answered before the stop, still waits for its answer.
         while let Some(event) = self.rebalance() {
-            if let Rebalance::Revoked(partitions) = event {
-                let _ = self.give_up(&partitions);
-            }
+            let _ = match event {
+                Rebalance::Assigned(_) => self.accept(&[]),
+                Rebalance::Revoked(partitions) => self.give_up(&partitions),
+            };
         }
     }
 }
@@ -412,6 +452,13 @@ fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Kafka
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
         _ => consumer.unassign(),
     }
+}
+
+/// Is the answer still to come?
+fn is_pending(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| [Code::OperationTimedOut, Code::UnstableOffsetCommit].contains(&code))
 }
 
 /// Errors after which the consumer goes on by itself, and nothing was lost.

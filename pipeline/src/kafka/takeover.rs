@@ -30,7 +30,7 @@ pub(super) struct TakeOver {
 impl Worker {
     /// Finds out where to go on with `partitions`.
     pub(super) fn prepare(&self, partitions: &[i32]) -> KafkaResult<TakeOver> {
-        let mut resume = self.source.resume(partitions)?;
+        let mut resume = self.source.resume(partitions, &self.shutdown)?;
         let (mut marks, mut snapshots) = (HashMap::new(), HashMap::new());
         if self.engine.plan().has_marks(&self.config) {
             marks = progress::read(&self.config, partitions)?;
@@ -75,6 +75,7 @@ impl Worker {
             start,
             publish_from,
             lost,
+            farewell,
         } in resume
         {
             if lost > 0 {
@@ -113,6 +114,9 @@ impl Worker {
             self.quiet.heard(partition, Instant::now());
             self.lag.forget(partition);
             self.committed.insert(partition, publish_from);
+            if farewell {
+                self.farewells.insert(partition);
+            }
             self.written.insert(partition, written);
         }
     }
@@ -185,6 +189,7 @@ mod tests {
                 start,
                 publish_from,
                 lost: 0,
+                farewell: false,
             };
             begin_there(&snapshot, &mut resume).then_some(resume.start)
         };
