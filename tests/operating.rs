@@ -15,6 +15,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use support::served::{Served, WAIT};
 use support::{
     Feeder, OwnBroker, Pipeline, brokers, create_topic, fixture_models, log_lines, read_committed,
+    unique,
 };
 
 const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
