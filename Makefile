@@ -54,11 +54,21 @@ setup: ## Bring all that building and testing needs, once
 	@scripts/setup.sh system runtime kafka python
 
 .PHONY: notebooks
-notebooks: ## Execute the notebooks in place
+notebooks: ## Make the shipped models anew: execute notebooks 01 to 03 in place
 	@scripts/setup.sh system runtime notebooks
 	@$(env) cargo build --release
 	@$(env) "$$FOREWARN_HOME/venv-notebooks/bin/python" -m nbconvert \
-		--to notebook --execute --inplace notebooks/*.ipynb
+		--to notebook --execute --inplace notebooks/0[1-3]-*.ipynb
+
+.PHONY: notebooks-check
+notebooks-check: ## Execute notebooks 04 to 06 and store nothing, as make test does
+	@scripts/setup.sh system runtime python
+	@$(env) cargo build --release
+	@$(env) "$$FOREWARN_PYTHON" notebooks/execute.py $(ARGS) notebooks/0[4-6]-*.ipynb
+
+.PHONY: notebooks-store
+notebooks-store: ## Execute notebooks 04 to 06 and store their outputs
+	@$(MAKE) notebooks-check ARGS=--store
 
 .PHONY: kafka-up
 kafka-up: ## Start a local Kafka broker on 127.0.0.1:9092 (PORT=... for another port)

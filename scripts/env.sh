@@ -3,7 +3,7 @@
 #
 #   FOREWARN_HOME    what set-up fetches: libraries, Kafka's jars, Python environments, the local broker's data
 #   ORT_DYLIB_PATH   the ONNX Runtime library that the binary and the tests open
-#   FOREWARN_PYTHON  the interpreter of the reference scorer in the tests
+#   FOREWARN_PYTHON  the interpreter of the tests: their references, and notebooks 04 to 06
 #   FOREWARN_BIN     the release binary, wherever cargo puts it
 #
 # Whatever the caller has set already is kept.

@@ -4,8 +4,8 @@
 #   system     C and C++ compilers, make, pip and venv, as Debian packages
 #   runtime    libonnxruntime.so, out of the onnxruntime wheel
 #   kafka      Java, and the broker's jars through Maven (deploy/kafka/pom.xml)
-#   python     the virtual environment of the references in the tests
-#   notebooks  the virtual environment of the notebooks
+#   python     the virtual environment of the tests: their references, and notebooks 04 to 06
+#   notebooks  the virtual environment of notebooks 01 to 03, which train the shipped models
 #
 # A part is two functions: `ready_PART` compares what is there with what is wanted, `make_PART` brings it. What is
 # fetched goes to a scratch folder and moves into place whole, with the note of its version last, so an interrupted
@@ -158,7 +158,7 @@ make_python() { make_venv "$FOREWARN_HOME/venv" "$test_requirements"; }
 
 ready_notebooks() {
     [[ -f $notebook_requirements ]] || fail "notebooks/requirements.txt is not in this clone"
-    found="the notebooks' Python environment is there"
+    found="the Python environment of notebooks 01 to 03 is there"
     ready_venv "$FOREWARN_HOME/venv-notebooks" "$notebook_requirements"
 }
 
