@@ -152,7 +152,7 @@ impl Plane {
         let mut held = 0.0;
         let kept = variances.iter().position(|variance| {
             held += variance;
-            held >= explains * total
+            explains < 1.0 && held >= explains * total
         });
         Ok(Plane {
             directions,
