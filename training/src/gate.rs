@@ -129,9 +129,11 @@ impl Rule {
         } = *told;
         let wanted = -self.better_by * champion;
         let percent = self.confidence * 100.0;
+        // A share of rows needs more digits than a number of cycles.
+        let digits = if champion.max(challenger) < 1.0 { 4 } else { 2 };
         let measured = format!(
-            "{name} {challenger:.2} against {champion:.2} {unit} of the champion on the same {assets} held-back assets, \
-             difference {difference:+.2}, {percent:.0} % within {low:+.2} and {high:+.2}"
+            "{name} {challenger:.digits$} against {champion:.digits$} {unit} of the champion on the same {assets} held-back \
+             assets, difference {difference:+.digits$}, {percent:.0} % within {low:+.digits$} and {high:+.digits$}"
         );
         let (passes, why) = if assets < self.assets {
             (
