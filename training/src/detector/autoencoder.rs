@@ -10,7 +10,8 @@
 //! (P. Vincent and others, *Extracting and Composing Robust Features with Denoising Autoencoders*, 2008): a fault then shows
 //! in its own signal.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Scaled;
 use crate::neural::{
@@ -32,6 +33,7 @@ pub struct DenseSettings {
     pub hidden: Vec<usize>,
     /// Share of the features of an example that are spoiled while it learns.
     pub spoiled: f64,
+    #[serde(deserialize_with = "of_rows")]
     pub learning: Learning,
 }
 
@@ -45,7 +47,24 @@ pub struct SequenceSettings {
     pub encoder: usize,
     pub decoder: usize,
     pub spoiled: f64,
+    #[serde(deserialize_with = "of_sequences")]
     pub learning: Learning,
+}
+
+fn of_rows<'de, D: Deserializer<'de>>(from: D) -> Result<Learning, D::Error> {
+    over(&DenseSettings::default().learning, from)
+}
+
+fn of_sequences<'de, D: Deserializer<'de>>(from: D) -> Result<Learning, D::Error> {
+    over(&SequenceSettings::default().learning, from)
+}
+
+/// What is written, and for the rest these settings and not those of a recurrent network.
+fn over<'de, D: Deserializer<'de>>(settings: &Learning, from: D) -> Result<Learning, D::Error> {
+    let written = toml::Table::deserialize(from)?;
+    let mut whole = toml::Table::try_from(settings).map_err(D::Error::custom)?;
+    whole.extend(written);
+    whole.try_into().map_err(D::Error::custom)
 }
 
 /// Small steps of many rows: one row says less than a life.
@@ -315,5 +334,31 @@ impl Examples for Windows<'_> {
                 batch.counts.push(1.0);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_of_the_learning_is_that_of_its_kind() {
+        let rows: DenseSettings = toml::from_str("[learning]\nsteps = 7\n").unwrap();
+        let expected = Learning {
+            steps: 7,
+            ..DenseSettings::default().learning
+        };
+        assert_eq!(rows.learning, expected);
+        assert_eq!(rows.learning.batch, 128);
+        let sequences: SequenceSettings = toml::from_str("[learning]\nrate = 0.01\n").unwrap();
+        assert_eq!(
+            (sequences.learning.batch, sequences.learning.rate),
+            (64, 0.01)
+        );
+        assert!(toml::from_str::<DenseSettings>("[learning]\nlayers = 7\n").is_err());
+        assert_eq!(
+            toml::from_str::<DenseSettings>("").unwrap(),
+            DenseSettings::default()
+        );
     }
 }
