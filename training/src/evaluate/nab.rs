@@ -65,6 +65,8 @@ fn sigmoid(position: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn told(flagged: &[usize], windows: &[Range<usize>]) -> f64 {
@@ -101,30 +103,27 @@ mod tests {
     #[test]
     fn a_false_detection_costs_its_full_price_far_behind_a_window() {
         // Three widths of two rows are over behind row 7: sigma(3) is -0.9999993881955461.
-        let of = |row: usize| told(&[3, row], &[3..5]);
-        let full = told(&[3], &[3..5]) - 5.5;
+        let of = |row: usize| told(&[3, row], from_ref(&(3..5)));
+        let full = told(&[3], from_ref(&(3..5))) - 5.5;
         assert!(is_close(of(8), full) && is_close(of(19), full));
         assert!(is_close(of(7), full + 5.5 * (1.0 - 0.9999993881955461)));
         assert!(of(5) > full + 0.05);
         // A window of one row has no width to be behind of.
-        assert!(is_close(told(&[3, 4], &[3..4]), 100.0 - 5.5));
+        assert!(is_close(told(&[3, 4], from_ref(&(3..4))), 100.0 - 5.5));
     }
 
     #[test]
     fn detections_in_probation_do_not_count() {
         // 15 % of 20 rows.
-        assert!(is_close(told(&[0, 1, 2, 5], &[5..10]), 100.0));
+        assert!(is_close(told(&[0, 1, 2, 5], from_ref(&(5..10))), 100.0));
         let mut rows = vec![false; 10_000];
         rows[749] = true;
         rows[900] = true;
         assert!(is_close(
-            score(&rows, std::slice::from_ref(&(900..950))).unwrap(),
+            score(&rows, from_ref(&(900..950))).unwrap(),
             100.0
         ));
         rows[750] = true;
-        assert!(is_close(
-            score(&rows, std::slice::from_ref(&(900..950))).unwrap(),
-            94.5
-        ));
+        assert!(is_close(score(&rows, from_ref(&(900..950))).unwrap(), 94.5));
     }
 }

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (value, text) in [(12.0, "12"), (0.25, "0.2"), (-0.01, "0"), (-3.14, "-3.1")] {
+        for (value, text) in [(12.0, "12"), (0.25, "0.2"), (-0.01, "0"), (-3.13, "-3.1")] {
             assert_eq!(number(value), text);
         }
     }

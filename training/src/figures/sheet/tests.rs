@@ -38,7 +38,7 @@ fn judged(assets: usize, rows: usize, seed: u64) -> Judged {
 fn detected(rows: usize, good: f64, seed: u64) -> Detected {
     let mut random = Random::new(seed, 0);
     let mut case = |row: usize| {
-        let truth = row % 10 == 0;
+        let truth = row.is_multiple_of(10);
         let score = (random.normal() + f64::from(truth) * good - 1.0).exp();
         Case {
             time: row as i64 * 1_000_000,
