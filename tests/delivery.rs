@@ -7,12 +7,13 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::{
-    Feeder, OwnBroker, Pipeline, Record, brokers, create_topic, fixture_models, read_committed,
-    run_ok,
+    Feeder, OwnBroker, Pipeline, Record, Running, brokers, create_topic, fixture_models, forewarn,
+    log_lines, read_committed, run_ok,
 };
 
 const SOURCE: &str = "event-time = { field = \"t\", unit = \"ms\" }";
@@ -155,11 +156,7 @@ fn a_second_process_takes_partitions_over_and_nothing_is_lost_or_doubled() {
         8_000,
         Duration::from_secs(60),
     );
-    let second = support::Running::start(support::forewarn(&[
-        "run",
-        "--config",
-        other.to_str().unwrap(),
-    ]));
+    let second = Running::start(forewarn(&["run", "--config", other.to_str().unwrap()]));
     for part in 0..8 {
         feed(&feeder, 8_000 + part * 1_000..8_000 + (part + 1) * 1_000);
         std::thread::sleep(Duration::from_millis(500));
@@ -180,6 +177,116 @@ fn a_second_process_takes_partitions_over_and_nothing_is_lost_or_doubled() {
     );
     judge(&records, 20_000);
     assert!(second.terminate().success());
+}
+
+/// What the workers of a process were given and have given up, by their lines in its log, and what they have now.
+fn rebalances(log: &Path) -> (usize, BTreeMap<u64, BTreeSet<i32>>) {
+    let (mut count, mut owned) = (0, BTreeMap::<u64, BTreeSet<i32>>::new());
+    for line in log_lines(log) {
+        let fields = &line["fields"];
+        let is = |message: &str| fields["message"] == message;
+        let (given, taken) = (is("partitions assigned"), is("partitions given up"));
+        if !given && !taken {
+            continue;
+        }
+        let partitions: Vec<i32> =
+            serde_json::from_str(fields["partitions"].as_str().unwrap()).unwrap();
+        let mine = owned.entry(fields["worker"].as_u64().unwrap()).or_default();
+        for partition in &partitions {
+            match given {
+                true => mine.insert(*partition),
+                false => mine.remove(partition),
+            };
+        }
+        count += usize::from(!partitions.is_empty());
+    }
+    (count, owned)
+}
+
+/// Waits until both workers of each of these processes have a partition, and gives who has which.
+fn await_shares<const N: usize>(logs: [&Path; N]) -> [BTreeMap<u64, BTreeSet<i32>>; N] {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let owned = logs.map(|log| rebalances(log).1);
+        let shares = owned.iter().flat_map(BTreeMap::values);
+        if shares.filter(|share| share.len() == 1).count() == 2 * N {
+            return owned;
+        }
+        assert!(Instant::now() < deadline, "{owned:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_static_member_that_is_back_in_time_has_its_partitions_and_the_other_one_notices_nothing() {
+    let Some((brokers, pipeline)) = serve_readings("exactly-once") else {
+        return;
+    };
+    let is_static = "instance = \"one\"\nstatic-membership = true";
+    let text = std::fs::read_to_string(&pipeline.config).unwrap();
+    let text = text.replace("instance = \"one\"", is_static)
+        + "[kafka.options]\n\"session.timeout.ms\" = \"20000\"\n";
+    std::fs::write(&pipeline.config, &text).unwrap();
+    let other = pipeline.config.with_file_name("other.toml");
+    std::fs::write(&other, text.replace("\"one\"", "\"two\"")).unwrap();
+    let log = |name: &str| pipeline.config.with_file_name(name);
+    let (first_log, second_log) = (log("one.log"), log("two.log"));
+    let first = pipeline.start_logged(4, &first_log, &[]);
+    let mut command = forewarn(&[
+        "--log-format",
+        "json",
+        "run",
+        "--config",
+        other.to_str().unwrap(),
+    ]);
+    command.stderr(std::fs::File::create(&second_log).unwrap());
+    let second = Running::start(command);
+    let [mine, _] = await_shares([&first_log, &second_log]);
+    let feeder = Feeder::new(&brokers, &pipeline.topic);
+    let wait = Duration::from_secs(60);
+    feed(&feeder, 0..4_000);
+    read_committed(&brokers, &pipeline.predictions, 4_000, wait);
+    let noticed = rebalances(&second_log).0;
+
+    // Stopped twice, the second time without having had anything to do.
+    assert!(first.terminate().success());
+    feed(&feeder, 4_000..8_000);
+    let back_log = log("back.log");
+    let back = pipeline.start_logged(4, &back_log, &[]);
+    assert_eq!(await_shares([&back_log]), [mine.clone()]);
+    read_committed(&brokers, &pipeline.predictions, 8_000, wait);
+    assert!(back.terminate().success());
+    let again_log = log("again.log");
+    let again = pipeline.start_logged(4, &again_log, &[]);
+    assert_eq!(await_shares([&again_log]), [mine]);
+    assert_eq!(
+        rebalances(&second_log).0,
+        noticed,
+        "the other one has its partitions"
+    );
+
+    // It runs, and says so: a second one of its identity is refused, and disturbs nobody.
+    feed(&feeder, 8_000..12_000);
+    read_committed(&brokers, &pipeline.predictions, 12_000, wait);
+    let refused_log = log("refused.log");
+    let refused = pipeline.start_logged(4, &refused_log, &[]);
+    assert_eq!(refused.ended(wait).code(), Some(3));
+    let told = std::fs::read_to_string(&refused_log).unwrap();
+    assert!(
+        told.contains("error: another process runs as instance one"),
+        "{told}"
+    );
+    assert_eq!(rebalances(&second_log).0, noticed);
+    // One that does not ask fences it.
+    let last_log = log("last.log");
+    let last = pipeline.start_logged(4, &last_log, &["--take-over"]);
+    assert_eq!(again.ended(wait).code(), Some(3));
+    let told = std::fs::read_to_string(&again_log).unwrap();
+    assert!(told.contains("took over from this one"), "{told}");
+    feed(&feeder, 12_000..16_000);
+    let records = read_committed(&brokers, &pipeline.predictions, 16_000, wait);
+    judge(&records, 16_000);
+    assert!(last.terminate().success() && second.terminate().success());
 }
 
 #[test]

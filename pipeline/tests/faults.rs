@@ -11,9 +11,11 @@ use forewarn_pipeline::kafka::reader::{From, PredictionReader};
 use forewarn_pipeline::kafka::replay::Replay;
 use forewarn_pipeline::service::ServiceError;
 use forewarn_pipeline::{Config, Engine, Plan, Service, Shutdown};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::{RDKafkaApiKey as Api, RDKafkaRespErr as Err};
+use rdkafka::{Offset, TopicPartitionList};
 
 const READINGS: i64 = 4_000;
 /// The watchdog, and its margin.
@@ -282,6 +284,42 @@ fn every_class_of_error_is_mended_or_ends_the_service() {
     });
     let wrong = wrong.into_inner().expect("no panic");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Were connections on which nothing is said left open, librdkafka would wait for ever: see `client.rs`.
+#[test]
+fn offsets_are_sent_though_the_coordinator_was_not_found_at_first() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    cluster.create_topic("in", 1, 1).expect("a topic");
+    let config = config(&cluster.bootstrap_servers());
+    let group = {
+        let role = Role::Observer { group: "faults" };
+        let member: BaseConsumer = client::config(&config.kafka, role)
+            .create()
+            .expect("a consumer");
+        member.group_metadata().expect("a group")
+    };
+    let producer: BaseProducer = client::config(&config.kafka, Role::Transactional { id: "one" })
+        .create()
+        .expect("a producer");
+    producer.init_transactions(LONGEST).expect("a producer id");
+    producer.begin_transaction().expect("begun");
+    // As many as the client tries by itself.
+    let unknown = [Err::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 3];
+    cluster.request_errors(Api::FindCoordinator, &unknown);
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut offsets = TopicPartitionList::new();
+        let added = offsets.add_partition_offset("in", 0, Offset::Offset(1));
+        added.expect("an offset");
+        let limit = Duration::from_secs(30);
+        let sent = producer.send_offsets_to_transaction(&offsets, &group, limit);
+        let _ = done.send(sent);
+    });
+    let begun = Instant::now();
+    let sent = is_done.recv_timeout(LONGEST).expect("it returns");
+    println!("after {:.1?}: {sent:?}", begun.elapsed());
+    sent.expect("the offsets are sent");
 }
 
 /// Each time that a partition grows, the client says again that it has come to its end.

@@ -21,7 +21,7 @@ pub use models::{Models, Reload};
 pub use problem::{Problem, Problems};
 pub use sections::{
     Align, AssetSource, Clock, Delivery, Duplicates, EventTime, EventTimeConfig, Format, Guarantee,
-    Kafka, Limits, Narrow, OrNever, Service, Sink, Source, Start, StatusConfig, TimeUnit, View,
-    Window,
+    Kafka, Limits, Narrow, OrNever, Service, Sink, Source, Start, StatusConfig, TimeUnit, Traces,
+    View, Window,
 };
 pub use serving::{AlarmConfig, Canary, Challenger, Levels, ServedModel, Watch};

@@ -425,6 +425,12 @@ pub struct Delivery {
     /// brokers that are only slow end it; it must be longer than 30 s. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub watchdog: Duration,
+    /// `true`: each worker is a static member of the group (`group.instance.id`). A process that is stopped and is back
+    /// within the session (10 s, `session.timeout.ms` in `[kafka.options]`) has the partitions that it had, and no
+    /// other process notices anything. What it costs: a process that stops does not give its partitions up, so that
+    /// nobody scores them until it is back or its session is over, and of a fleet that is made smaller the last
+    /// readings wait for as long; otherwise others take them over at once. Default: false.
+    pub static_membership: bool,
 }
 
 impl Default for Delivery {
@@ -435,6 +441,7 @@ impl Default for Delivery {
             instance: None,
             snapshot_every: OrNever(Some(Duration::from_mins(1))),
             watchdog: Duration::from_secs(60),
+            static_membership: false,
         }
     }
 }

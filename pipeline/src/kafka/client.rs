@@ -12,8 +12,12 @@ use crate::config::{Config, Guarantee, Kafka};
 /// What a client is for.
 #[derive(Debug, Clone, Copy)]
 pub enum Role<'a> {
-    /// A worker's consumer in its group; `id` is how the brokers call it.
-    Consumer { group: &'a str, id: &'a str },
+    /// A worker's consumer in its group; `id` is how the brokers call it, also after its end where it `is_static`.
+    Consumer {
+        group: &'a str,
+        id: &'a str,
+        is_static: bool,
+    },
     /// A worker's producer under exactly-once.
     Transactional { id: &'a str },
     /// A producer without transactions: at-least-once workers and feeds.
@@ -26,6 +30,13 @@ pub enum Role<'a> {
 /// of `read_committed` wait.
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A producer closes a connection on which nothing was said for so long, and opens another one when it has something to
+/// say. It is what ends a `send_offsets_to_transaction` that would not return: librdkafka (2.12, issues 5456 and 5511)
+/// goes on looking for the group's coordinator only when some connection opens or closes, and takes no account of the
+/// call's time limit, so that one that it did not find at once, or that came back as another one, is waited for until
+/// then. Longer than an answer takes, shorter than what a call is given (`ANSWER`) and than the watchdog.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// The configuration of one client.
 pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -36,7 +47,14 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
         .set("log.connection.close", "false")
         .set("allow.auto.create.topics", "false");
     match role {
-        Role::Consumer { group, id } => {
+        Role::Consumer {
+            group,
+            id,
+            is_static,
+        } => {
+            if is_static {
+                config.set("group.instance.id", id);
+            }
             // Committing is the sink's work: offsets belong to the transaction.
             config
                 .set("group.id", group)
@@ -69,7 +87,8 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
             config
                 .set("client.id", id)
                 .set("transactional.id", id)
-                .set("transaction.timeout.ms", timeout);
+                .set("transaction.timeout.ms", timeout)
+                .set("connections.max.idle.ms", IDLE.as_millis().to_string());
         }
         Role::Producer => produce_fast(&mut config),
     }

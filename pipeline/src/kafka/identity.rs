@@ -8,18 +8,23 @@
 //!                           in a group that is not rebalancing      └ no ─▶ refuse to start
 //! ```
 //!
-//! Members are known by their `client.id`, which holds the identity. Static membership (`group.instance.id`) would
-//! not do: there the brokers fence the older process, which does its work, and let the newer one in.
+//! Members are known by their `client.id`, which holds the identity. Static membership (`group.instance.id`) alone
+//! would not do: there the brokers fence the older process, which does its work, and let the newer one in. A static
+//! member that has stopped stays in the group; it is told from one that runs by what its last commit said
+//! (`farewell.rs`).
 //!
 //! Two processes that start at the same moment do not see each other here; then one of them fences the other.
 
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::groups::{GroupInfo, GroupList};
+use rdkafka::metadata::MetadataTopic;
 
 use super::client::{self, Role, Silent};
+use super::farewell;
 use crate::config::{Config, Guarantee};
 use crate::service::Shutdown;
 
@@ -45,12 +50,13 @@ pub struct Taken {
 }
 
 /// Makes sure that no other process has this one's identity, waiting for the session of one that was killed. Under
-/// `at-least-once` nothing is fenced, and any number may run.
+/// `at-least-once` nothing is fenced, and any number may run, but for static members.
 ///
 /// # Errors
 /// When another process has it. Where the brokers do not tell, say for want of permission, a warning says so.
 pub(crate) fn require(config: &Config, shutdown: &Shutdown) -> Result<(), Taken> {
-    if config.delivery.guarantee == Guarantee::AtLeastOnce {
+    let delivery = &config.delivery;
+    if delivery.guarantee == Guarantee::AtLeastOnce && !delivery.static_membership {
         return Ok(());
     }
     let seen = Group::open(config).and_then(|group| wait_until_alone(&group, config, shutdown));
@@ -89,6 +95,10 @@ fn wait_until_alone(
         if shutdown.is_requested() {
             break;
         }
+        if config.delivery.static_membership && group.has_left(config, &seen)? {
+            tracing::info!(instance, "the group has kept the place of this process");
+            return Ok(Ok(()));
+        }
         if steady.lasts(&seen, Instant::now()) > group.session + MARGIN {
             return Ok(Err(Taken {
                 instance,
@@ -118,6 +128,8 @@ fn wait_until_alone(
 struct Seen {
     /// As the brokers name them; each joining gets another name.
     members: Vec<String>,
+    /// As they name themselves.
+    workers: Vec<String>,
     /// Of one of them.
     host: String,
     /// The group is not rebalancing.
@@ -150,7 +162,12 @@ struct Group {
 impl Group {
     fn open(config: &Config) -> KafkaResult<Self> {
         let group = &config.name;
-        let member = client::config(&config.kafka, Role::Consumer { group, id: "" });
+        let role = Role::Consumer {
+            group,
+            id: "",
+            is_static: false,
+        };
+        let member = client::config(&config.kafka, role);
         let millis = member
             .get("session.timeout.ms")
             .and_then(|value| value.parse().ok());
@@ -174,12 +191,30 @@ impl Group {
             .collect();
         ids.sort_unstable();
         let stable = list.groups().iter().all(|group| group.state() == "Stable");
+        let workers = members.iter().map(|member| member.client_id().to_owned());
         Ok(members.first().map(|member| Seen {
             members: ids,
+            workers: workers.collect(),
             // Brokers write it with a slash, as Java does.
             host: member.client_host().trim_start_matches('/').to_owned(),
             stable,
         }))
+    }
+
+    /// Did all of these say that they have stopped?
+    fn has_left(&self, config: &Config, seen: &Seen) -> KafkaResult<bool> {
+        let topic = &config.source.topic;
+        let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER)?;
+        let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        let mut offsets = TopicPartitionList::new();
+        for partition in partitions {
+            offsets.add_partition(topic, partition.id());
+        }
+        let committed = self.consumer.committed_offsets(offsets, ANSWER)?;
+        let committed = committed.elements();
+        let farewells: Vec<&str> = committed.iter().filter_map(farewell::of).collect();
+        let has_left = |worker: &String| farewells.contains(&worker.as_str());
+        Ok(seen.workers.iter().all(has_left))
     }
 
     /// Brokers that have just started say for some seconds that they can't tell yet.
@@ -224,6 +259,7 @@ mod tests {
         let begin = Instant::now();
         let seen = |member: &str, stable| Seen {
             members: vec![member.to_owned()],
+            workers: vec!["pumps-north-0".to_owned()],
             host: "pump-host".into(),
             stable,
         };

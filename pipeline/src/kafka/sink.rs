@@ -107,12 +107,14 @@ pub fn kafka_disposition(error: &KafkaError) -> Disposition {
     }
 }
 
-fn fenced(code: RDKafkaErrorCode) -> bool {
+/// Does a producer, or a static member, meet another process of its identity?
+pub(super) fn fenced(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
         RDKafkaErrorCode::Fenced
             | RDKafkaErrorCode::ProducerFenced
             | RDKafkaErrorCode::InvalidProducerEpoch
+            | RDKafkaErrorCode::FencedInstanceId
     )
 }
 

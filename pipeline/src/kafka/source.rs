@@ -21,6 +21,8 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::ANSWER;
 use super::client::{self, Role};
+use super::farewell;
+use super::sink::fenced;
 use crate::config::{Config, Start};
 use crate::pulse;
 
@@ -46,6 +48,8 @@ pub struct Resume {
     pub publish_from: i64,
     /// Records that retention deleted before they were read.
     pub lost: i64,
+    /// Its offset says that the process that committed it has stopped: see `farewell.rs`.
+    pub farewell: bool,
 }
 
 impl Resume {
@@ -67,6 +71,7 @@ impl Resume {
             start: if stateful { log.start } else { publish_from },
             publish_from,
             lost: committed.map_or(0, |committed| (log.start - committed).max(0)),
+            farewell: false,
         }
     }
 }
@@ -131,6 +136,7 @@ pub struct Source {
     start: Start,
     /// Read from the log's start, to rebuild state, instead of from the committed offset.
     stateful: bool,
+    is_static: bool,
     max_wait: Duration,
     /// The brokers were not reached when last heard of.
     outage: Cell<bool>,
@@ -146,6 +152,7 @@ impl Source {
             Role::Consumer {
                 group: &config.name,
                 id: &client::transactional_id(config, worker),
+                is_static: config.delivery.static_membership,
             },
         );
         let consumer: BaseConsumer<Context> = client.create_with_context(Context::default())?;
@@ -155,6 +162,7 @@ impl Source {
             topic: config.source.topic.clone(),
             start: config.source.start,
             stateful,
+            is_static: config.delivery.static_membership,
             max_wait: config.source.max_batch_wait,
             outage: Cell::new(false),
             ends: RefCell::default(),
@@ -164,6 +172,12 @@ impl Source {
     /// The consumer itself, for the offsets and group metadata of a commit.
     pub fn consumer(&self) -> &BaseConsumer<Context> {
         &self.consumer
+    }
+
+    /// Has another process joined the group under this worker's name?
+    pub(super) fn is_fenced(&self) -> bool {
+        let fatal = self.consumer.client().fatal_error();
+        fatal.is_some_and(|(code, _)| fenced(code))
     }
 
     /// Waits at most `idle` for a message, then gathers up to `most` until the batch is full or has waited long
@@ -322,13 +336,17 @@ impl Source {
                     Offset::Offset(offset) => Some(offset),
                     _ => None,
                 };
-                Ok(Resume::new(
+                let resume = Resume::new(
                     element.partition(),
                     committed,
                     low..high,
                     self.start,
                     self.stateful,
-                ))
+                );
+                Ok(Resume {
+                    farewell: self.is_static && farewell::of(element).is_some(),
+                    ..resume
+                })
             })
             .collect()
     }

@@ -75,6 +75,7 @@ impl Worker {
             start,
             publish_from,
             lost,
+            farewell,
         } in resume
         {
             if lost > 0 {
@@ -113,6 +114,9 @@ impl Worker {
             self.quiet.heard(partition, Instant::now());
             self.lag.forget(partition);
             self.committed.insert(partition, publish_from);
+            if farewell {
+                self.farewells.insert(partition);
+            }
             self.written.insert(partition, written);
         }
     }
@@ -185,6 +189,7 @@ mod tests {
                 start,
                 publish_from,
                 lost: 0,
+                farewell: false,
             };
             begin_there(&snapshot, &mut resume).then_some(resume.start)
         };

@@ -26,6 +26,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
 use super::client;
+use super::farewell;
 use super::idle::Quiet;
 use super::lag::Lag;
 use super::notices::NoticeReader;
@@ -90,16 +91,19 @@ impl WorkerError {
         }
     }
 
-    /// Says it in a sentence when another process has fenced the producer `sink`.
-    fn explained(self, config: &Config, sink: Option<&Sink>) -> Self {
-        match &self {
-            WorkerError::Sink(error) if error.is_fenced(sink.map(Sink::producer)) => {
-                WorkerError::Fenced {
-                    instance: client::instance(config),
-                    pipeline: config.name.clone(),
-                }
-            }
-            _ => self,
+    /// Says it in a sentence when another process has fenced this one's clients.
+    fn explained(self, config: &Config, clients: Option<(&Sink, &Source)>) -> Self {
+        let is_fenced = match &self {
+            WorkerError::Sink(error) => error.is_fenced(clients.map(|(sink, _)| sink.producer())),
+            WorkerError::Consumer(_) => clients.is_some_and(|(_, source)| source.is_fenced()),
+            _ => false,
+        };
+        match is_fenced {
+            true => WorkerError::Fenced {
+                instance: client::instance(config),
+                pipeline: config.name.clone(),
+            },
+            false => self,
         }
     }
 }
@@ -124,6 +128,8 @@ pub struct Worker {
     pub(super) metrics: Arc<Metrics>,
     /// Next record to read of each owned partition, as last committed.
     pub(super) committed: HashMap<i32, i64>,
+    /// Owned partitions of which a process that has stopped was the last to commit: see `farewell.rs`.
+    pub(super) farewells: HashSet<i32>,
     /// State of each owned partition that was written down.
     pub(super) written: HashMap<i32, Written>,
     last_commit: Instant,
@@ -179,6 +185,7 @@ impl Worker {
             source: Source::subscribe(&config, number, stateful)?,
             metrics,
             committed: HashMap::new(),
+            farewells: HashSet::new(),
             written: HashMap::new(),
             last_commit: Instant::now(),
             swapping: Swapping::new(links, rules, name),
@@ -195,7 +202,8 @@ impl Worker {
     pub fn run(mut self, shutdown: &Shutdown) -> Result<(), WorkerError> {
         self.metrics.health.joining(self.number);
         let done = self.serve(shutdown);
-        let done = done.map_err(|error| error.explained(&self.config, Some(&self.sink)));
+        let clients = Some((&self.sink, &self.source));
+        let done = done.map_err(|error| error.explained(&self.config, clients));
         // Closing the consumer leaves the group; it has been seen to hang.
         pulse::call("close", || drop(self));
         done
@@ -449,8 +457,22 @@ impl Worker {
                 .get(&state.partition)
                 .copied()
                 .unwrap_or(i64::MAX);
-            (state.next_offset > committed).then_some((state.partition, state.next_offset))
+            let is_ahead = state.next_offset > committed;
+            // Committed again, without the farewell.
+            let is_back =
+                self.farewells.contains(&state.partition) && state.next_offset == committed;
+            (is_ahead || is_back).then_some((state.partition, state.next_offset))
         })
+    }
+
+    /// Where all partitions are gone on with.
+    fn all_offsets(&self) -> Vec<(i32, i64)> {
+        let next = self.engine.partitions().filter_map(|state| {
+            // While state is rebuilt it is behind what is committed.
+            let committed = *self.committed.get(&state.partition)?;
+            Some((state.partition, committed.max(state.next_offset)))
+        });
+        next.collect()
     }
 
     pub(super) fn commit(&mut self) -> Result<(), WorkerError> {
@@ -460,14 +482,18 @@ impl Worker {
     /// Commits outputs and offsets, and writes state down with them.
     fn commit_with_state(&mut self, which: State<'_>) -> Result<(), WorkerError> {
         let state = self.to_write(which);
-        if !self.has_uncommitted() && state.is_empty() {
+        let leaves = self.config.delivery.static_membership && matches!(which, State::All);
+        if !self.has_uncommitted() && state.is_empty() && !leaves {
             return Ok(());
         }
         let begun = Instant::now();
         for partition in &state {
             self.write_state(*partition)?;
         }
-        let offsets: Vec<(i32, i64)> = self.uncommitted().collect();
+        let offsets: Vec<(i32, i64)> = match leaves {
+            true => self.all_offsets(),
+            false => self.uncommitted().collect(),
+        };
         let mut publisher = BatchPublisher::new(&mut self.sink, &mut self.traced, &[]);
         self.swapping.say(&mut self.encoder, &mut publisher)?;
         let list = self.source.list(
@@ -475,10 +501,16 @@ impl Worker {
                 .iter()
                 .map(|(p, offset)| (*p, Offset::Offset(*offset))),
         )?;
+        if leaves {
+            farewell::say(&list, &client::transactional_id(&self.config, self.number));
+        }
         self.sink.commit(&list, self.source.consumer())?;
         self.traced.committed(begun);
         self.lag
             .committed(offsets.iter().map(|(partition, _)| *partition));
+        for (partition, _) in &offsets {
+            self.farewells.remove(partition);
+        }
         self.committed.extend(offsets);
         self.swapping.said();
         self.last_commit = Instant::now();
@@ -530,6 +562,7 @@ impl Worker {
         for partition in partitions {
             self.engine.revoke(*partition);
             self.committed.remove(partition);
+            self.farewells.remove(partition);
             self.written.remove(partition);
             self.quiet.forget(*partition);
             self.lag.forget(*partition);

@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const FIRST_OUTPUT: Duration = Duration::from_secs(240);
 /// How long the broker may take to say where the input ends.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long a process that hung may take to make good what it left: its session, a start, and its work.
+const AGAIN: Duration = Duration::from_secs(120);
 /// After the last input: time for the clock to close quiet partitions.
 const QUIET: Duration = Duration::from_millis(2_500);
 
@@ -376,6 +378,28 @@ impl Stage {
         })
     }
 
+    /// Ends the service. Where a call of the Kafka client hangs nothing can be drained (status 5): such a process is
+    /// started again, as its last words say, works off what it had not committed, and must drain then.
+    fn end_service(&mut self) -> Result<()> {
+        let hung = self.fleet.stop()?;
+        if hung.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        for place in &hung {
+            self.fleet.start(*place)?;
+        }
+        let is_done = |stage: &Stage| {
+            let lag = stage.watch.lag();
+            hung.iter().all(|place| stage.fleet.takes_part(*place))
+                && lag.is_some_and(|(at, lag)| at > begun && lag == 0)
+        };
+        self.until(AGAIN, "what a process that hung had left", is_done)?;
+        let hung = self.fleet.stop()?;
+        ensure!(hung.is_empty(), "processes {hung:?} hung again");
+        Ok(())
+    }
+
     /// What is wrong so far, and whether the broker is to blame, of a scenario that could not be played to its end.
     pub fn give_up(mut self) -> (Vec<String>, Option<String>) {
         let ends = self.fleet.ends.drain(..);
@@ -384,7 +408,10 @@ impl Stage {
     }
 
     /// Ends the service, and reads what it published.
-    pub fn leave(self, worked_off: WorkedOff) -> Left {
+    pub fn leave(mut self, worked_off: WorkedOff) -> Left {
+        if let Err(error) = self.end_service() {
+            self.problems.push(format!("{error:#}"));
+        }
         let mut held = Held {
             fleet: self.fleet,
             _proxy: self.proxy,
@@ -397,9 +424,6 @@ impl Stage {
             ends: input,
             processed,
         } = worked_off;
-        if let Err(error) = held.fleet.stop() {
-            problems.push(format!("{error:#}"));
-        }
         drop(self.watch);
         let (acknowledged, messages) = (sent.acknowledged, input.values().sum::<i64>());
         if i64::try_from(acknowledged) != Ok(messages) {

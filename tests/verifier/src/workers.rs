@@ -14,6 +14,10 @@ use crate::signals::{self, Signal};
 
 /// Status of a process that its watchdog has ended.
 const WATCHDOG: i32 = 4;
+/// Status of a process that could not drain in its time.
+const NOT_DRAINED: i32 = 5;
+/// The call that librdkafka may not come back from, as such a process says it.
+const HANGS: &str = "is in send_offsets_to_transaction";
 /// How long a worker may take to drain.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -55,8 +59,17 @@ pub struct Fleet {
     /// How processes ended by themselves, with their last words.
     pub ends: Vec<String>,
     /// How the watchdog ended them: a call of the Kafka client did not return, and they were started again, as it is
-    /// meant to be.
+    /// meant to be. And who was told to stop meanwhile, and could not drain.
     pub hung: Vec<String>,
+}
+
+/// How a process that was told to stop has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    Drained,
+    /// A call of the Kafka client did not return: nobody can drain then. What was not committed is scored by the next
+    /// start.
+    Hung,
 }
 
 impl Fleet {
@@ -167,7 +180,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When it did not run, or did not drain: it is killed then, or said so itself.
-    pub fn terminate(&mut self, place: usize) -> Result<()> {
+    pub fn terminate(&mut self, place: usize) -> Result<Stopped> {
         ensure!(
             self.signal(place, Signal::Term),
             "worker {place} did not run"
@@ -176,14 +189,16 @@ impl Fleet {
     }
 
     /// Waits for the end of a process that was told to stop.
-    fn drained(&mut self, place: usize) -> Result<()> {
+    fn drained(&mut self, place: usize) -> Result<Stopped> {
         let status = self.wait(place, DRAIN)?;
-        ensure!(
-            status.success(),
-            "worker {place} ended with {status} after SIGTERM: {}",
-            self.last_words(place)
-        );
-        Ok(())
+        let words = self.last_words(place);
+        let told = format!("worker {place} ended with {status} after SIGTERM: {words}");
+        if status.code() == Some(NOT_DRAINED) && words.contains(HANGS) {
+            self.hung.push(told);
+            return Ok(Stopped::Hung);
+        }
+        ensure!(status.success(), "{told}");
+        Ok(Stopped::Drained)
     }
 
     /// Waits for the end of a process.
@@ -332,10 +347,11 @@ impl Fleet {
     }
 
     /// Ends all processes that run: SIGTERM first, and all at once. One that has just ended by itself is in `ends`.
+    /// Gives the places whose processes hung.
     ///
     /// # Errors
     /// What did not end as it should.
-    pub fn stop(&mut self) -> Result<()> {
+    pub fn stop(&mut self) -> Result<Vec<usize>> {
         let mut told = Vec::new();
         for place in 0..self.workers.len() {
             let wanted = self.workers[place].wanted;
@@ -344,16 +360,20 @@ impl Fleet {
                 told.push((place, running));
             }
         }
-        let mut wrong = Vec::new();
+        let (mut wrong, mut hung) = (Vec::new(), Vec::new());
         for (place, running) in told {
             let ended = match running {
                 true => self.drained(place),
-                false => self.ended(place),
+                false => self.ended(place).map(|()| Stopped::Drained),
             };
-            wrong.extend(ended.err().map(|error| format!("{error:#}")));
+            match ended {
+                Ok(Stopped::Drained) => {}
+                Ok(Stopped::Hung) => hung.push(place),
+                Err(error) => wrong.push(format!("{error:#}")),
+            }
         }
         ensure!(wrong.is_empty(), "{}", wrong.join("; "));
-        Ok(())
+        Ok(hung)
     }
 }
 
@@ -435,6 +455,29 @@ mod tests {
         fleet.stop().unwrap();
         assert_eq!(fleet.ends.len(), 1);
         assert!(fleet.ends[0].contains("last words"), "{}", fleet.ends[0]);
+    }
+
+    #[test]
+    fn a_process_in_which_a_call_hangs_is_noted_when_it_can_not_drain() {
+        let stop = |words: &str| {
+            let (mut fleet, _dir) = fleet("false", words);
+            let ready = _dir.path().join("ready");
+            let script = format!(
+                "trap 'exit 5' TERM; : >{}; while :; do sleep 0.01; done",
+                ready.display()
+            );
+            let child = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+            fleet.workers[0].child = Some(child);
+            while !ready.exists() {
+                std::thread::yield_now();
+            }
+            (fleet.stop(), fleet.hung.len())
+        };
+        let (stopped, hung) =
+            stop("error: not drained (worker 0 is in send_offsets_to_transaction)\n");
+        assert_eq!((stopped.unwrap(), hung), (vec![0], 1));
+        let (stopped, hung) = stop("error: not drained (worker 0 is in its own work)\n");
+        assert!(stopped.is_err() && hung == 0);
     }
 
     #[test]
