@@ -11,6 +11,9 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use support::{
     Feeder, OwnBroker, Pipeline, Running, brokers, create_topic, fixture_models, log_lines,
     read_committed, unique,
@@ -324,6 +327,54 @@ fn while_the_brokers_are_away_it_is_alive_and_not_ready() {
         told.contains("error: not drained within 9 s (worker 0 is in "),
         "{told}"
     );
+}
+
+/// Brokers tell no offsets of a partition while a transaction that has others is open, as one of a worker that was killed.
+#[test]
+fn a_stop_does_not_wait_for_the_transaction_of_somebody_else() {
+    let Some(brokers) = brokers() else { return };
+    let pipeline = Pipeline::new(
+        "pending",
+        &brokers,
+        SOURCE,
+        &(fixture_models(&["plain"]) + &service("")),
+    );
+    create_topic(&brokers, &pipeline.topic, 2);
+    let group: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .set("group.id", &pipeline.name)
+        .create()
+        .unwrap();
+    let other: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .set("transactional.id", unique("other"))
+        .create()
+        .unwrap();
+    other.init_transactions(WAIT).unwrap();
+    other.begin_transaction().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    for partition in 0..2 {
+        let offset = Offset::Offset(0);
+        offsets
+            .add_partition_offset(&pipeline.topic, partition, offset)
+            .unwrap();
+    }
+    let group = group.group_metadata().unwrap();
+    other
+        .send_offsets_to_transaction(&offsets, &group, WAIT)
+        .unwrap();
+    let served = Served::start(&pipeline, &[]);
+    served.await_ready(503, "no answer in committed_offsets");
+    let log = served.log.clone();
+    assert!(served.running.terminate().success());
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(told.contains("drained and committed"), "{told}");
+
+    // Nor does a start once it is over.
+    other.abort_transaction(WAIT).unwrap();
+    let served = Served::start(&pipeline, &[]);
+    served.await_ready(200, "ready");
+    assert!(served.running.terminate().success());
 }
 
 /// As on a full disk: /dev/full takes nothing.

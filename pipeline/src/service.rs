@@ -236,12 +236,13 @@ impl Service {
                     number: worker,
                     links,
                     tracer: traces.as_ref().map(Traces::tracer),
+                    shutdown: shutdown.clone(),
                 };
                 let mine = pulse.clone();
                 let run = move || {
                     mine.carry();
                     let _stop_all = StopOnReturn(shutdown.clone());
-                    Worker::open(config, plan, metrics, seat)?.run(&shutdown)
+                    Worker::open(config, plan, metrics, seat)?.run()
                 };
                 let name = format!("worker-{worker}");
                 let thread = thread::Builder::new().name(name).spawn(run);

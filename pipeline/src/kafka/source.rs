@@ -25,9 +25,12 @@ use super::farewell;
 use super::sink::fenced;
 use crate::config::{Config, Start};
 use crate::pulse;
+use crate::service::Shutdown;
 
 /// How long a question may take that can be asked again later.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// Before it is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Between two looks while a batch waits for more messages.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -314,15 +317,13 @@ impl Source {
         }
     }
 
-    /// Finds where each partition is to be read from.
-    pub fn resume(&self, partitions: &[i32]) -> KafkaResult<Vec<Resume>> {
+    /// Finds where each partition is to be read from; `KafkaError::Canceled` when a stop is requested meanwhile.
+    pub fn resume(&self, partitions: &[i32], shutdown: &Shutdown) -> KafkaResult<Vec<Resume>> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&self.topic, *partition);
         }
-        let committed = pulse::call("committed_offsets", || {
-            self.consumer.committed_offsets(list, ANSWER)
-        })?;
+        let committed = pulse::call("committed_offsets", || self.committed(&list, shutdown))?;
         committed
             .elements()
             .iter()
@@ -349,6 +350,26 @@ impl Source {
                 })
             })
             .collect()
+    }
+
+    /// The committed offsets. The brokers do not tell them while a transaction that has others is open, which is up to
+    /// 30 s where its worker was killed; so a stop must not wait for the answer.
+    fn committed(
+        &self,
+        partitions: &TopicPartitionList,
+        shutdown: &Shutdown,
+    ) -> KafkaResult<TopicPartitionList> {
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            let answer = self.consumer.committed_offsets(partitions.clone(), AT_ONCE);
+            if !answer.as_ref().is_err_and(is_pending) || Instant::now() > deadline {
+                return answer;
+            }
+            if shutdown.is_requested() {
+                return Err(KafkaError::Canceled);
+            }
+            shutdown.wait(AGAIN);
+        }
     }
 
     /// Takes assigned partitions over, from where `resume` says.
@@ -416,11 +437,12 @@ impl Drop for Source {
             .context()
             .closing
             .store(true, Ordering::SeqCst);
-        // A revocation that came after the last batch still waits for its answer.
+        // What came after the last batch, or could not be answered before the stop, still waits for its answer.
         while let Some(event) = self.rebalance() {
-            if let Rebalance::Revoked(partitions) = event {
-                let _ = self.give_up(&partitions);
-            }
+            let _ = match event {
+                Rebalance::Assigned(_) => self.accept(&[]),
+                Rebalance::Revoked(partitions) => self.give_up(&partitions),
+            };
         }
     }
 }
@@ -430,6 +452,13 @@ fn release(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Kafka
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
         _ => consumer.unassign(),
     }
+}
+
+/// Is the answer still to come?
+fn is_pending(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| [Code::OperationTimedOut, Code::UnstableOffsetCommit].contains(&code))
 }
 
 /// Errors after which the consumer goes on by itself, and nothing was lost.

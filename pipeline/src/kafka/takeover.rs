@@ -30,7 +30,7 @@ pub(super) struct TakeOver {
 impl Worker {
     /// Finds out where to go on with `partitions`.
     pub(super) fn prepare(&self, partitions: &[i32]) -> KafkaResult<TakeOver> {
-        let mut resume = self.source.resume(partitions)?;
+        let mut resume = self.source.resume(partitions, &self.shutdown)?;
         let (mut marks, mut snapshots) = (HashMap::new(), HashMap::new());
         if self.engine.plan().has_marks(&self.config) {
             marks = progress::read(&self.config, partitions)?;

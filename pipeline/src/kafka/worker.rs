@@ -115,6 +115,8 @@ pub struct Seat {
     pub links: Option<Links>,
     /// Where spans are sent.
     pub tracer: Option<SdkTracer>,
+    /// When it is to stop.
+    pub shutdown: Shutdown,
 }
 
 /// One worker of a pipeline.
@@ -144,6 +146,7 @@ pub struct Worker {
     /// Challengers that are left out, as places in the plan.
     failed: HashSet<usize>,
     pub(super) number: usize,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Worker {
@@ -159,6 +162,7 @@ impl Worker {
             number,
             links,
             tracer,
+            shutdown,
         }: Seat,
     ) -> Result<Self, WorkerError> {
         let stateful = plan.has_state();
@@ -191,17 +195,18 @@ impl Worker {
             swapping: Swapping::new(links, rules, name),
             failed: HashSet::new(),
             number,
+            shutdown,
             config,
         })
     }
 
-    /// Runs until `shutdown`, then commits what was done.
+    /// Runs until it is told to stop, then commits what was done.
     ///
     /// # Errors
     /// Those that can't be mended by trying again.
-    pub fn run(mut self, shutdown: &Shutdown) -> Result<(), WorkerError> {
+    pub fn run(mut self) -> Result<(), WorkerError> {
         self.metrics.health.joining(self.number);
-        let done = self.serve(shutdown);
+        let done = self.serve();
         let clients = Some((&self.sink, &self.source));
         let done = done.map_err(|error| error.explained(&self.config, clients));
         // Closing the consumer leaves the group; it has been seen to hang.
@@ -209,7 +214,8 @@ impl Worker {
         done
     }
 
-    fn serve(&mut self, shutdown: &Shutdown) -> Result<(), WorkerError> {
+    fn serve(&mut self) -> Result<(), WorkerError> {
+        let shutdown = self.shutdown.clone();
         let mut pause = FIRST_PAUSE;
         // After an error the state is ahead of what is published. Until it has gone back, nothing else may
         // happen: a commit would skip the readings whose outputs were aborted.
@@ -279,7 +285,11 @@ impl Worker {
         self.close_quiet()?;
         self.notice_failed();
         while let Some(event) = self.source.rebalance() {
-            self.answer(event)?;
+            match self.answer(event) {
+                // It is told to stop, and needs no partitions any more.
+                Err(WorkerError::Consumer(KafkaError::Canceled)) => return Ok(()),
+                answered => answered?,
+            }
         }
         // A partition may have gone quiet since its state was written down.
         let has_work = self.has_uncommitted() || !self.to_write(State::Due).is_empty();
