@@ -203,13 +203,16 @@ fn rebalances(log: &Path) -> (usize, BTreeMap<u64, BTreeSet<i32>>) {
     (count, owned)
 }
 
-/// Waits until both workers of each of these processes have a partition, and gives who has which.
-fn await_shares<const N: usize>(logs: [&Path; N]) -> [BTreeMap<u64, BTreeSet<i32>>; N] {
+/// Waits until the workers of these processes have this many partitions each, and gives who has which.
+fn await_shares<const N: usize>(
+    logs: [&Path; N],
+    each: usize,
+) -> [BTreeMap<u64, BTreeSet<i32>>; N] {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let owned = logs.map(|log| rebalances(log).1);
         let shares = owned.iter().flat_map(BTreeMap::values);
-        if shares.filter(|share| share.len() == 1).count() == 2 * N {
+        if shares.filter(|share| share.len() == each).count() == 2 * N {
             return owned;
         }
         assert!(Instant::now() < deadline, "{owned:?}");
@@ -232,6 +235,7 @@ fn a_static_member_that_is_back_in_time_has_its_partitions_and_the_other_one_not
     let log = |name: &str| pipeline.config.with_file_name(name);
     let (first_log, second_log) = (log("one.log"), log("two.log"));
     let first = pipeline.start_logged(4, &first_log, &[]);
+    await_shares([&first_log], 2);
     let mut command = forewarn(&[
         "--log-format",
         "json",
@@ -241,7 +245,7 @@ fn a_static_member_that_is_back_in_time_has_its_partitions_and_the_other_one_not
     ]);
     command.stderr(std::fs::File::create(&second_log).unwrap());
     let second = Running::start(command);
-    let [mine, _] = await_shares([&first_log, &second_log]);
+    let [mine, _] = await_shares([&first_log, &second_log], 1);
     let feeder = Feeder::new(&brokers, &pipeline.topic);
     let wait = Duration::from_secs(60);
     feed(&feeder, 0..4_000);
@@ -253,12 +257,12 @@ fn a_static_member_that_is_back_in_time_has_its_partitions_and_the_other_one_not
     feed(&feeder, 4_000..8_000);
     let back_log = log("back.log");
     let back = pipeline.start_logged(4, &back_log, &[]);
-    assert_eq!(await_shares([&back_log]), [mine.clone()]);
+    assert_eq!(await_shares([&back_log], 1), [mine.clone()]);
     read_committed(&brokers, &pipeline.predictions, 8_000, wait);
     assert!(back.terminate().success());
     let again_log = log("again.log");
     let again = pipeline.start_logged(4, &again_log, &[]);
-    assert_eq!(await_shares([&again_log]), [mine]);
+    assert_eq!(await_shares([&again_log], 1), [mine]);
     assert_eq!(
         rebalances(&second_log).0,
         noticed,
