@@ -74,8 +74,9 @@ impl Worker {
         Ok(())
     }
 
-    /// A new producer, which fences the old one.
+    /// A new producer, which fences the old one; what that had begun is still to be settled.
     pub(super) fn renew_sink(&mut self) -> Result<(), SinkError> {
+        self.unsettled |= self.sink.leaves_aborted();
         let new = Sink::open(&self.config, self.number)?;
         let old = std::mem::replace(&mut self.sink, new);
         pulse::call("close", || drop(old));

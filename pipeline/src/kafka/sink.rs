@@ -124,6 +124,8 @@ pub struct Sink {
     guarantee: Guarantee,
     topics: Arc<Topics>,
     in_transaction: bool,
+    /// The commit of the transaction at hand was asked for: it may be committed whatever came back.
+    may_be_committed: bool,
     /// When the latest transaction began.
     begun: Option<Instant>,
 }
@@ -169,6 +171,7 @@ impl Sink {
                 state: config.state_topic(),
             }),
             in_transaction: false,
+            may_be_committed: false,
             begun: None,
         })
     }
@@ -184,6 +187,7 @@ impl Sink {
         if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction {
             pulse::call("begin_transaction", || self.producer.begin_transaction())?;
             self.in_transaction = true;
+            self.may_be_committed = false;
             KillPoint::AfterBegin.pass();
             self.begun = Some(Instant::now());
         }
@@ -246,7 +250,7 @@ impl Sink {
     }
 
     fn commit_transaction(
-        &self,
+        &mut self,
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
     ) -> Result<(), KafkaError> {
@@ -262,6 +266,7 @@ impl Sink {
             KillPoint::AfterSendOffsets.pass();
         }
         KillPoint::BeforeCommit.pass();
+        self.may_be_committed = true;
         again_while_retriable(|| {
             pulse::call("commit_transaction", || {
                 self.producer.commit_transaction(ANSWER)
@@ -301,7 +306,28 @@ impl Sink {
         self.send(letter)
     }
 
-    fn send(&mut self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SinkError> {
+    /// Is there a transaction that can only have been aborted, should the producer be replaced?
+    pub(super) fn leaves_aborted(&self) -> bool {
+        self.in_transaction && !self.may_be_committed
+    }
+
+    pub(super) fn writes_to(&self, topic: &str) -> bool {
+        let topics = &self.topics;
+        [
+            &topics.predictions,
+            &topics.dead_letters,
+            &topics.late,
+            &topics.status,
+            &topics.alarms,
+            &topics.shadow,
+            &topics.models,
+            &topics.progress,
+            &topics.state,
+        ]
+        .contains(&&topic.to_owned())
+    }
+
+    pub(super) fn send(&mut self, record: BaseRecord<'_, [u8], [u8]>) -> Result<(), SinkError> {
         let topic = record.topic;
         self.begin().map_err(|source| SinkError::Produce {
             topic: topic.to_owned(),

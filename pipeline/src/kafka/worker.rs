@@ -134,6 +134,9 @@ pub struct Worker {
     pub(super) committed: HashMap<i32, i64>,
     /// Owned partitions of which a process that has stopped was the last to commit: see `farewell.rs`.
     pub(super) farewells: HashSet<i32>,
+    /// A producer that was replaced had a transaction that was aborted, and not every partition knows it: see
+    /// `settling.rs`.
+    pub(super) unsettled: bool,
     /// State of each owned partition that was written down.
     pub(super) written: HashMap<i32, Written>,
     last_commit: Instant,
@@ -193,6 +196,7 @@ impl Worker {
             metrics,
             committed: HashMap::new(),
             farewells: HashSet::new(),
+            unsettled: false,
             written: HashMap::new(),
             last_commit: Instant::now(),
             swapping: Swapping::new(links, rules, name),
@@ -599,6 +603,16 @@ impl Worker {
             // The client may not be usable any more; a new one fences it.
             tracing::warn!(worker = self.number, %error, "abort failed; opening a new producer");
             self.renew_sink()?;
+        }
+        if self.unsettled {
+            // Which offset does not matter: it is aborted.
+            let offsets = self.source.list([(0, Offset::Offset(0))].into_iter())?;
+            self.sink.settle(&offsets, self.source.consumer())?;
+            self.unsettled = false;
+            tracing::info!(
+                worker = self.number,
+                "the transaction of a producer that was replaced is settled"
+            );
         }
         self.rebuild()
     }
