@@ -212,3 +212,57 @@ fn delay_alone(
     let micros = |told: &Case| u64::try_from(told.time - episode.from).unwrap_or(0);
     Some(told.map(|told| Duration::from_micros(micros(told))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::episodes::Around;
+    use crate::labels::read_events;
+
+    /// Rows at 0, 1, ... milliseconds; `x` where one is flagged.
+    fn cases(flags: &str) -> Vec<Case> {
+        let case = |(row, flag): (usize, char)| Case {
+            time: row as i64 * 1_000,
+            score: 0.0,
+            flagged: flag == 'x',
+            truth: false,
+        };
+        flags.chars().enumerate().map(case).collect()
+    }
+
+    #[test]
+    fn what_is_flagged_is_for_a_fault_only_while_nothing_else_is_wrong() {
+        let text = "asset,time,kind,until\n\
+            a,2,leak,7\na,5,noise,open\n\
+            b,0,leak,3\n\
+            c,1,leak,2\n";
+        let episodes = Episodes::of(
+            read_events(text.as_bytes()).unwrap(),
+            &[],
+            Around::default(),
+        );
+        let detected = Detected(BTreeMap::from([
+            // The leak is told after 2 ms; the noise begins while it leaks, and is alone from 8 on.
+            ("a".to_owned(), cases("....xxxx.x")),
+            // It leaks from the first row on: nobody knows since when.
+            ("b".to_owned(), cases("xx..")),
+            // Flagged when it is over: missed.
+            ("c".to_owned(), cases("...x")),
+        ]));
+        let told = by_kind(&detected, &episodes);
+        let leak = &told[0];
+        assert_eq!(
+            (leak.kind.as_str(), leak.rows, leak.rows_alone),
+            ("leak", 12, 9)
+        );
+        assert_eq!(
+            (leak.recall, leak.recall_alone),
+            (Some(6.0 / 12.0), Some(3.0 / 9.0))
+        );
+        assert_eq!((leak.began_alone, leak.detected_alone), (2, 1));
+        assert_eq!(leak.median_delay, Some(Duration::from_millis(2)));
+        let noise = &told[1];
+        assert_eq!((noise.rows, noise.rows_alone, noise.began_alone), (5, 2, 0));
+        assert_eq!((noise.recall_alone, noise.median_delay), (Some(0.5), None));
+    }
+}
