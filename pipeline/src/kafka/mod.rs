@@ -11,10 +11,10 @@
 //! reads what other topics say about assets; `progress.rs` reads back where either was done, `snapshots.rs` state
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
 //! `replay.rs`. `renewal.rs` replaces clients that have wedged, `settling.rs` ends what they left undecided.
-//! `identity.rs` refuses to start beside a process of the same identity, `farewell.rs` tells it which static members have stopped, `lag.rs` knows how far behind each
-//! partition is, `pace.rs` how large a batch may be. `writing.rs` says when state is written down, `traced.rs` which spans
-//! there are of sampled messages. `crossed.rs` says when a model drifts. `killpoint.rs` names where a test may let the
-//! process die.
+//! `identity.rs` refuses to start beside a process of the same identity, `farewell.rs` tells it which static members
+//! have stopped, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be. `writing.rs` says
+//! when state is written down, `traced.rs` which spans there are of sampled messages, `crossed.rs` when a model drifts.
+//! `killpoint.rs` names where a test may let the process die.
 //!
 //! `published.rs` reads outputs, to be compared with what the log gives.
 //!
