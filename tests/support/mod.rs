@@ -467,6 +467,12 @@ impl OwnBroker {
             .status()
             .expect("kill");
         assert!(killed.success());
+        // It is gone a moment later, and its port free.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(&self.address).is_ok() {
+            assert!(Instant::now() < deadline, "the broker did not die");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Starts it again on its data and port.

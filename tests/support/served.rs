@@ -14,6 +14,7 @@ pub struct Served {
     pub running: Running,
     address: String,
     pub log: PathBuf,
+    _told: Told,
 }
 
 impl Served {
@@ -35,6 +36,7 @@ impl Served {
         Served {
             running,
             address,
+            _told: Told(log.clone()),
             log,
         }
     }
@@ -82,6 +84,18 @@ impl Served {
             }
             assert!(Instant::now() < deadline, "{told} {reasons}");
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// The log of a service, to be told beside an assertion that failed.
+struct Told(PathBuf);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let told = std::fs::read_to_string(&self.0).unwrap_or_default();
+            eprintln!("--- log of the service\n{told}---");
         }
     }
 }

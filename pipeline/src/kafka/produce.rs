@@ -48,16 +48,20 @@ pub(super) fn send(
 pub(super) fn wait_until_acknowledged(
     producer: &BaseProducer<Deliveries>,
 ) -> Result<(), SinkError> {
-    let deadline = Instant::now() + ANSWER;
-    while producer.in_flight_count() > 0 {
-        if Instant::now() > deadline {
-            return Err(SinkError::Unacknowledged);
+    // One call of several steps: who watches sees for how long the brokers have not answered.
+    pulse::call("acknowledgements", || {
+        let deadline = Instant::now() + ANSWER;
+        while producer.in_flight_count() > 0 {
+            if Instant::now() > deadline {
+                return Err(SinkError::Unacknowledged);
+            }
+            // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
+            // the core from the broker that is waited for.
+            producer.poll(Duration::ZERO);
+            std::thread::sleep(IN_FLIGHT_PAUSE);
         }
-        // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
-        // the core from the broker that is waited for.
-        pulse::call("poll", || producer.poll(Duration::ZERO));
-        std::thread::sleep(IN_FLIGHT_PAUSE);
-    }
+        Ok(())
+    })?;
     match producer.context().take_failed() {
         Some(Failed { topic, reason, .. }) => Err(SinkError::Produce {
             topic,
