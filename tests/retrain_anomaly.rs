@@ -15,7 +15,7 @@ use std::path::Path;
 use forewarn_training::random::Random;
 use polars::prelude::{DataFrame, ParquetReader, SerReader as _};
 use serde_json::Value;
-use support::{copy_folder, data, path, root, run, run_ok, text};
+use support::{check_graph, copy_folder, data, path, root, run, run_ok, text};
 
 const NOT_BETTER: i32 = 10;
 
@@ -136,6 +136,7 @@ fn what_is_reported_of_a_fleet_is_what_the_new_version_says_of_it() {
             .contains("this is the first one")
     );
     assert!(report["trainer_difference"].as_f64().unwrap() < 1e-4);
+    check_graph(&dir.path().join("models/car-anomaly/1/model.onnx"));
 
     // The same counts from the table of scores and the file of faults, by hand.
     let faults = fs::read_to_string(dir.path().join("faults.csv")).unwrap();

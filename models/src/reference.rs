@@ -51,6 +51,9 @@ pub struct Reference {
     /// Of the assets, where they are few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// Rows of each of them. References that were made before it was kept have none: as many of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows_by_name: Vec<u64>,
     /// In the order of the model's features.
     pub features: Vec<Distribution>,
     /// Of the model's score or remaining life; a custom model has none.
@@ -96,11 +99,11 @@ pub enum ReferenceError {
 }
 
 impl Reference {
-    /// Of `assets`, whose names are kept where they are few.
+    /// Of `assets` and the rows of each, which are kept where they are few.
     pub fn new(
         origin: Value,
         rows: u64,
-        mut assets: Vec<String>,
+        mut assets: Vec<(String, u64)>,
         features: Vec<Distribution>,
         score: Option<Distribution>,
     ) -> Self {
@@ -109,12 +112,14 @@ impl Reference {
             assets.clear();
         }
         assets.sort_unstable();
+        let (names, rows_by_name) = assets.into_iter().unzip();
         Reference {
             format: FORMAT,
             origin,
             rows,
             assets: count,
-            names: assets,
+            names,
+            rows_by_name,
             features,
             score,
         }
@@ -159,12 +164,33 @@ impl Reference {
         done.map(drop).map_err(|error| error.error)
     }
 
+    /// The assets that are named, each with its share of their rows.
+    pub fn shares(&self) -> impl Iterator<Item = (&str, f64)> {
+        let all: u64 = self.rows_by_name.iter().sum();
+        let even = 1.0 / self.names.len().max(1) as f64;
+        let names = self.names.iter().enumerate();
+        names.map(move |(at, name)| {
+            let rows = self.rows_by_name.get(at).filter(|_| all > 0);
+            (
+                name.as_str(),
+                rows.map_or(even, |rows| *rows as f64 / all as f64),
+            )
+        })
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.format != FORMAT {
             return Err(format!("its format is {}, not {FORMAT}", self.format));
         }
         if self.names.len() > MOST_NAMES {
             return Err(format!("it names more than {MOST_NAMES} assets"));
+        }
+        let of_names = self.rows_by_name.len();
+        if of_names != 0 && of_names != self.names.len() {
+            return Err(format!(
+                "it has the rows of {of_names} assets, and names {}",
+                self.names.len()
+            ));
         }
         let all = self.features.iter().chain(&self.score);
         for of in all {
@@ -251,7 +277,7 @@ mod tests {
 
     fn reference() -> Reference {
         let features = vec![distribution("b"), distribution("a")];
-        let assets = vec!["pump-2".into(), "pump-1".into()];
+        let assets = vec![("pump-2".into(), 2), ("pump-1".into(), 6)];
         Reference::new(
             serde_json::json!({}),
             8,
@@ -282,6 +308,8 @@ mod tests {
         let names: Vec<&str> = read.features.iter().map(|of| of.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!(read.names, ["pump-1", "pump-2"]);
+        let shares: Vec<_> = read.shares().collect();
+        assert_eq!(shares, [("pump-1", 0.75), ("pump-2", 0.25)]);
         assert_eq!(read.score, reference().score);
         let again = reference().write(dir.path(), false).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
@@ -309,6 +337,8 @@ mod tests {
         assert!(told(&bins).contains("b: 2 edges make one more bin, not 2"));
         let format = |wrong: &mut Reference| wrong.format = 2;
         assert!(told(&format).contains("its format is 2"));
+        let rows = |wrong: &mut Reference| wrong.rows_by_name.truncate(1);
+        assert!(told(&rows).contains("the rows of 1 assets, and names 2"));
         let empty = |wrong: &mut Reference| wrong.features[0].counts = vec![0, 0, 0];
         assert!(told(&empty).contains("no row has a value"));
         std::fs::write(dir.path().join(REFERENCE), "{").unwrap();

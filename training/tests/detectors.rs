@@ -6,6 +6,8 @@
 )]
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 
 use forewarn_models::{Model, ModelFiles, Runtime, Verdicts};
 use forewarn_training::detector::{
@@ -82,7 +84,7 @@ fn trainers() -> [Trainer; 4] {
 fn learn(
     trainer: &Trainer,
     on: &dyn Fn() -> bool,
-    file: Option<&std::path::Path>,
+    file: Option<&Path>,
 ) -> Result<Detector, String> {
     let rows = pumps(20, 1, 0);
     let per = BTreeMap::from([("speed".to_owned(), 10.0)]);
@@ -100,7 +102,9 @@ fn learn(
 
 #[test]
 fn what_no_longer_goes_together_lies_beyond_what_is_normal() {
-    for trainer in trainers() {
+    // Of 500, beyond what one of a hundred normal ones exceeds. The network over time is small, and learns for seconds.
+    let least = [250, 250, 250, 100];
+    for (trainer, least) in trainers().into_iter().zip(least) {
         let detector = learn(&trainer, &|| true, None).unwrap();
         let length = detector.length();
         let mut normal = detector.scores(&pumps(10, 2, 0));
@@ -112,9 +116,28 @@ fn what_no_longer_goes_together_lies_beyond_what_is_normal() {
             .chunks_exact(200 + 1 - length)
             .flat_map(|scores| &scores[scores.len() - 50..]);
         let beyond = broken.filter(|score| **score > limit).count();
-        // Twenty times as many as of the normal ones.
-        assert!(beyond > 100, "{trainer:?}: {beyond} of 500 beyond {limit}");
+        assert!(
+            beyond > least,
+            "{trainer:?}: {beyond} of 500 beyond {limit}"
+        );
     }
+}
+
+/// ONNX's own checker finds nothing wrong with a graph: each operator, type and shape.
+fn check(graph: &Path) {
+    let Some(python) = std::env::var_os("FOREWARN_PYTHON").filter(|path| Path::new(path).exists())
+    else {
+        println!("skipped: FOREWARN_PYTHON is not set, `make setup` brings it");
+        return;
+    };
+    let program = "import sys, onnx; onnx.checker.check_model(sys.argv[1], full_check=True)";
+    let output = Command::new(python)
+        .args(["-c", program])
+        .arg(graph)
+        .output();
+    let output = output.unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
 }
 
 #[test]
@@ -137,6 +160,7 @@ fn a_graph_is_the_trainers() {
             detector.export("pumps", keys.to_vec()),
         )
         .unwrap();
+        check(&dir.path().join("model.onnx"));
         let mut loaded =
             Model::load(&runtime, &ModelFiles::in_folder("pumps", 1, dir.path())).unwrap();
         let rows = pumps(3, 4, 60);

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use forewarn_models::Reference;
 use forewarn_models::reference::Distribution;
-use hashbrown::HashSet;
 
 use super::counts::Counts;
+use super::fleet::{Fleet, Mixture};
 use super::gathered::{Assets, Gathered};
-use super::measure::{Distance, Limits, Worth, is_same_fleet};
+use super::measure::{Distance, Limits};
 use super::over_time::OverTime;
 use super::page_hinkley::{Ranks, Sensitivity};
 use super::report::{AssetChange, FleetChange, Kind, Report, Variable};
@@ -29,8 +29,7 @@ pub struct Examination {
     columns: Vec<usize>,
     limits: Limits,
     assets: Assets,
-    known: HashSet<String>,
-    known_rows: u64,
+    fleet: Fleet<String>,
     rows: u64,
     /// Event times of the first and the last row.
     times: Option<(i64, i64)>,
@@ -58,8 +57,7 @@ impl Examination {
             columns: columns(planned),
             limits,
             assets: Assets::default(),
-            known: reference.names.iter().cloned().collect(),
-            known_rows: 0,
+            fleet: Fleet::of(&reference, str::to_owned),
             rows: 0,
             times: None,
             taken: all
@@ -80,10 +78,9 @@ impl Examination {
             }
             let (asset, at) = (step.asset(seen.head.slot, seen.head.asset), seen.head.at());
             self.rows += 1;
-            self.known_rows += u64::from(self.known.contains(asset));
             let (first, last) = self.times.unwrap_or((at, at));
             self.times = Some((first.min(at), last.max(at)));
-            let asset = self.assets.place(asset);
+            let asset = self.assets.take(asset);
             for (of, column) in self.columns.iter().enumerate() {
                 let value = rows.columns[*column][seen.row] as f32;
                 self.taken[of].0.push(&self.reference.features[of], value);
@@ -109,9 +106,13 @@ impl Examination {
 
     /// What was found.
     pub fn finish(&self) -> Report {
+        let assets = self.assets.rows();
+        let mixture = self
+            .fleet
+            .mixture(assets.iter().map(|(name, rows)| (name, *rows)));
         let of = |kind, at: usize, reference: &Distribution| {
             let (counts, gathered) = &self.taken[at];
-            self.variable(kind, reference, counts, gathered)
+            variable(kind, reference, counts, gathered, mixture, self.limits)
         };
         let features = self.reference.features.iter().enumerate();
         let mut variables: Vec<Variable> = features
@@ -123,7 +124,6 @@ impl Examination {
             b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
         });
         let score = self.reference.score.as_ref();
-        let names = self.assets.names();
         let changed = self.over_time.changed().into_iter();
         let (interval, intervals) = self.over_time.intervals();
         Report {
@@ -134,7 +134,7 @@ impl Examination {
             reference_assets: self.reference.assets,
             rows: self.rows,
             assets: self.assets.len() as u64,
-            same_fleet: is_same_fleet(self.known_rows, self.rows),
+            same_fleet: mixture.is_same_fleet(),
             times: self.times,
             features: variables,
             score: score.map(|reference| of(Kind::Score, self.columns.len(), reference)),
@@ -142,34 +142,33 @@ impl Examination {
             interval,
             intervals,
             changed: changed
-                .map(|(asset, change)| AssetChange::new(names[asset], change))
+                .map(|(asset, change)| AssetChange::new(&assets[asset].0, change))
                 .collect(),
         }
     }
+}
 
-    fn variable(
-        &self,
-        kind: Kind,
-        reference: &Distribution,
-        counts: &Counts,
-        gathered: &Gathered,
-    ) -> Variable {
-        let same_fleet = is_same_fleet(self.known_rows, self.rows);
-        let rows = (counts.rows(), gathered.effective());
-        let worth = Worth::of(reference, rows, same_fleet);
-        let missing = counts.missing as f64 / counts.rows().max(1) as f64;
-        Variable {
-            kind,
-            name: reference.name.clone(),
-            distance: Distance::of(reference, counts, worth, self.limits),
-            rows: counts.rows(),
-            effective: worth.now,
-            reference_mean: reference.mean,
-            mean: (gathered.rows > 0).then_some(gathered.mean),
-            reference_sd: reference.sd,
-            sd: (gathered.rows > 0).then_some(gathered.sd()),
-            reference_missing: reference.missing_share(),
-            missing,
-        }
+fn variable(
+    kind: Kind,
+    reference: &Distribution,
+    counts: &Counts,
+    gathered: &Gathered,
+    mixture: Mixture,
+    limits: Limits,
+) -> Variable {
+    let worth = mixture.worth(reference, counts.rows(), gathered.between());
+    let missing = counts.missing as f64 / counts.rows().max(1) as f64;
+    Variable {
+        kind,
+        name: reference.name.clone(),
+        distance: Distance::of(reference, counts, worth, limits),
+        rows: counts.rows(),
+        effective: worth.now,
+        reference_mean: reference.mean,
+        mean: (gathered.rows > 0).then_some(gathered.mean),
+        reference_sd: reference.sd,
+        sd: (gathered.rows > 0).then_some(gathered.sd()),
+        reference_missing: reference.missing_share(),
+        missing,
     }
 }

@@ -55,7 +55,7 @@ impl Fitting {
     /// Takes a row of an asset: a value per feature, and the model's score or remaining life, where it has said one. What
     /// is not finite is missing.
     pub fn push(&mut self, asset: &str, values: impl IntoIterator<Item = f32>, score: Option<f64>) {
-        let asset = self.assets.place(asset);
+        let asset = self.assets.take(asset);
         let width = self.gathered.len();
         let score = score.map_or(f32::NAN, |score| score as f32);
         self.rows += 1;
@@ -101,7 +101,7 @@ impl Fitting {
             missing: 0,
             ..score
         });
-        let assets = self.assets.names().into_iter().map(Into::into).collect();
+        let assets = self.assets.rows();
         Ok(Reference::new(origin, self.rows, assets, features, score))
     }
 

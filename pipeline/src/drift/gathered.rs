@@ -17,19 +17,23 @@ use hashbrown::HashMap;
 /// Assets whose sums are kept. Those of so many tell how alike their rows are.
 const MOST: usize = 50_000;
 
-/// Assets by name, numbered as they come.
+/// Assets by name, numbered as they come, with the rows of each.
 #[derive(Debug, Default)]
 pub(super) struct Assets {
     places: HashMap<compact_str::CompactString, usize>,
+    rows: Vec<u64>,
 }
 
 impl Assets {
-    pub fn place(&mut self, name: &str) -> usize {
+    /// Takes a row of one, and gives its number.
+    pub fn take(&mut self, name: &str) -> usize {
         if let Some(place) = self.places.get(name) {
+            self.rows[*place] += 1;
             return *place;
         }
         let place = self.places.len();
         self.places.insert(name.into(), place);
+        self.rows.push(1);
         place
     }
 
@@ -37,13 +41,13 @@ impl Assets {
         self.places.len()
     }
 
-    /// Their names, by number.
-    pub fn names(&self) -> Vec<&str> {
-        let mut names = vec![""; self.places.len()];
+    /// Their names and rows, by number.
+    pub fn rows(&self) -> Vec<(String, u64)> {
+        let mut all = vec![(String::new(), 0); self.places.len()];
         for (name, place) in &self.places {
-            names[*place] = name;
+            all[*place] = (name.to_string(), self.rows[*place]);
         }
-        names
+        all
     }
 }
 

@@ -12,14 +12,14 @@ use std::time::Instant;
 
 use forewarn_models::Reference;
 use forewarn_models::reference::Distribution;
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
 use super::counts::Counts;
-use super::gathered::effective;
-use super::measure::{Distance, Verdict, Worth, is_same_fleet};
+use super::fleet::Fleet;
+use super::measure::{Distance, Verdict};
 use super::page_hinkley::{Centre, Direction, PageHinkley, Ranks};
 use super::report::Kind;
-use super::watch::Batch;
+use super::watch::{Batch, hash};
 use crate::config::Drift;
 
 /// Scores whose mean rank is one value of the test: chance is a sixteenth of a standard deviation.
@@ -35,6 +35,8 @@ struct OfModel {
     model: String,
     version: u32,
     reference: Arc<Reference>,
+    /// By the hashes of names.
+    fleet: Fleet<u64>,
     window: Window,
     /// Windows that are over.
     windows: u64,
@@ -51,8 +53,8 @@ struct OfModel {
 struct Window {
     begun: Option<Instant>,
     rows: u64,
-    known: u64,
-    assets: HashSet<u64>,
+    /// Rows of each asset, by the hash of its name.
+    of_assets: HashMap<u64, u64>,
     counts: Vec<Counts>,
 }
 
@@ -154,8 +156,7 @@ impl Window {
         Window {
             begun: None,
             rows: 0,
-            known: 0,
-            assets: HashSet::new(),
+            of_assets: HashMap::new(),
             counts,
         }
     }
@@ -163,8 +164,9 @@ impl Window {
     fn add(&mut self, batch: &Batch, now: Instant) {
         self.begun.get_or_insert(now);
         self.rows += batch.rows;
-        self.known += batch.known;
-        self.assets.extend(&batch.assets);
+        for asset in &batch.assets {
+            *self.of_assets.entry(*asset).or_default() += 1;
+        }
         for (counts, more) in self.counts.iter_mut().zip(&batch.counts) {
             counts.add(more);
         }
@@ -183,6 +185,7 @@ impl OfModel {
             model: batch.model.clone(),
             version: batch.version,
             reference: batch.reference.clone(),
+            fleet: Fleet::of(&batch.reference, hash),
             window: Window::new(&batch.counts),
             windows: 0,
             window_rows: 0,
@@ -233,15 +236,14 @@ impl OfModel {
     fn close(&mut self, settings: &Drift) -> Vec<Crossing> {
         let next = Window::new(&self.window.counts);
         let window = std::mem::replace(&mut self.window, next);
-        let same_fleet = is_same_fleet(window.known, window.rows);
-        let per_asset = window.rows as f64 / window.assets.len().max(1) as f64;
+        let rows = window.of_assets.iter().map(|(asset, rows)| (asset, *rows));
+        let mixture = self.fleet.mixture(rows);
         let distances = self
             .variables()
             .zip(&window.counts)
             .map(|((_, of), counts)| {
-                let rows = counts.rows();
-                let effective = effective(rows as f64, per_asset, of.between);
-                let worth = Worth::of(of, (rows, effective), same_fleet);
+                // Of so few rows of an asset, how alike they are is not known: as in training.
+                let worth = mixture.worth(of, counts.rows(), of.between);
                 Distance::of(of, counts, worth, settings.limits())
             });
         self.distances = distances.collect();
@@ -329,8 +331,9 @@ mod tests {
             version: 3,
             reference: reference.clone(),
             rows: rows.into(),
-            known: rows.into(),
-            assets: (0..50).collect(),
+            assets: (0..rows)
+                .map(|n| hash(&format!("pump-{}", n % 50)))
+                .collect(),
             counts: all.clone().map(Counts::of).collect(),
         };
         let values = |of: u32, moved: f32| -> Vec<f32> {

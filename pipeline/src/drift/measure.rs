@@ -58,35 +58,11 @@ pub struct Limits {
     pub large: f64,
 }
 
-/// How many independent rows the rows of both sides are worth.
+/// How many independent rows the rows of both sides are worth (`fleet.rs`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Worth {
     pub reference: f64,
     pub now: f64,
-}
-
-/// From this share of rows of the reference's own assets on it is the same fleet.
-const SAME_FLEET: f64 = 0.9;
-
-/// Are these the assets of training? Then it is no chance which ones they are, and their rows count as they are.
-pub fn is_same_fleet(known_rows: u64, rows: u64) -> bool {
-    rows > 0 && known_rows as f64 >= SAME_FLEET * rows as f64
-}
-
-impl Worth {
-    /// Of a reference and `rows` rows, which are worth `effective` independent ones unless they are of the same fleet.
-    pub fn of(reference: &Distribution, (rows, effective): (u64, f64), same_fleet: bool) -> Self {
-        if same_fleet {
-            return Worth {
-                reference: (reference.rows + reference.missing) as f64,
-                now: rows as f64,
-            };
-        }
-        Worth {
-            reference: reference.effective,
-            now: effective,
-        }
-    }
 }
 
 /// One variable beside its reference.

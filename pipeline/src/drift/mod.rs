@@ -12,6 +12,7 @@
 //! | `seen.rs` | which rows of a step are a model's: those that it scored, and those that lacked a feature |
 //! | `gathered.rs` | mean, spread, and how much of it is between assets |
 //! | `counts.rs` | rows in the bins of a reference |
+//! | `fleet.rs` | which assets the rows are of, and what they are worth for that |
 //! | `measure.rs` | PSI, KS, what chance alone gives, the verdict; formulas with their sources |
 //! | `page_hinkley.rs` | since when something has changed |
 //! | `fit.rs` | rows into a reference |
@@ -30,6 +31,7 @@
 pub mod counts;
 pub mod examine;
 pub mod fit;
+mod fleet;
 mod gathered;
 pub mod live;
 pub mod measure;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use forewarn_models::Reference;
-use hashbrown::HashSet;
 
 use super::counts::Counts;
 use super::live::{Crossing, Live};
@@ -43,7 +42,6 @@ pub struct Watcher {
 struct Watched {
     version: u32,
     columns: Vec<usize>,
-    known: HashSet<u64>,
     batch: Batch,
 }
 
@@ -54,9 +52,7 @@ pub(super) struct Batch {
     pub version: u32,
     pub reference: Arc<Reference>,
     pub rows: u64,
-    /// Rows of assets that the reference names.
-    pub known: u64,
-    /// Hashes of their names.
+    /// Of each row, the hash of its asset's name.
     pub assets: Vec<u64>,
     /// Of the features, then of the score.
     pub counts: Vec<Counts>,
@@ -119,13 +115,11 @@ impl Watcher {
             *watched = Some(Watched {
                 version: model.version,
                 columns: columns(planned),
-                known: reference.names.iter().map(|name| hash(name)).collect(),
                 batch: Batch {
                     model: model.name.clone(),
                     version: model.version,
                     reference: reference.clone(),
                     rows: 0,
-                    known: 0,
                     assets: Vec::new(),
                     counts: all.map(Counts::of).collect(),
                 },
@@ -162,18 +156,12 @@ impl Watcher {
         let Some(watched) = &mut self.watched[place] else {
             return;
         };
-        let Watched {
-            columns,
-            known,
-            batch,
-            ..
-        } = watched;
+        let Watched { columns, batch, .. } = watched;
         let view = &step.views[step.plan.models[place].view];
         batch.rows = self.rows.len() as u64;
         for (row, _) in &self.rows {
             let head = &view.heads[*row as usize];
             let asset = hash(step.asset(head.slot, head.asset));
-            batch.known += u64::from(known.contains(&asset));
             batch.assets.push(asset);
         }
         let of_features = batch.reference.features.iter().zip(&mut batch.counts);
@@ -199,13 +187,12 @@ impl Watcher {
 impl Batch {
     fn clear(&mut self) {
         self.rows = 0;
-        self.known = 0;
         self.assets.clear();
         self.counts.iter_mut().for_each(Counts::clear);
     }
 }
 
-fn hash(name: &str) -> u64 {
+pub(super) fn hash(name: &str) -> u64 {
     let mut hasher = fnv::FnvHasher::default();
     hasher.write(name.as_bytes());
     hasher.finish()
