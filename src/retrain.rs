@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `past.rs`, `labels.rs` | the rows of the log, and what a version says of them; what happened to the assets |
 //! | `candidate.rs`, `figures.rs` | versions as files: tried, served to the engine, added with card and figures |
+//! | `words.rs` | figures in words, for reports and cards |
 //! | `life.rs`, `life/` | models of remaining useful life |
 //! | `anomaly.rs`, `anomaly/` | models of anomalies |
 //!
@@ -26,6 +27,7 @@ mod figures;
 mod labels;
 mod life;
 mod past;
+mod words;
 
 use std::path::{Path, PathBuf};
 

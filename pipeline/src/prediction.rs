@@ -26,19 +26,18 @@
 //! - no NaN: a row whose verdict is not finite is published without a score.
 
 mod record;
+mod timestamp;
 
 use std::borrow::Cow;
-use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use forewarn_models::{Model, Verdict};
-use serde::de;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub use record::{
     AnomalyRecord, ClassRecord, Contributions, CustomValue, FailureRecord, IntervalRecord, Named,
     RulRecord,
 };
+pub use timestamp::EventTimestamp;
 
 use crate::engine::Scored;
 use crate::rows::{Head, Origin, Superseded};
@@ -150,7 +149,7 @@ impl<'a> Prediction<'a> {
         let earlier = scored.superseded.iter();
         prediction.supersedes = earlier.map(|old| prediction.earlier_id(old)).collect();
         match &scored.verdict {
-            Ok(verdict) => prediction.set(model, *verdict),
+            Ok(verdict) => prediction.set(model, *verdict, scored.tells_contributions),
             Err(reason) => {
                 prediction.unscored = Some(UnscoredRecord {
                     code: reason.code().into(),
@@ -161,10 +160,12 @@ impl<'a> Prediction<'a> {
         prediction
     }
 
-    fn set(&mut self, model: &'a Model, verdict: Verdict<'a>) {
+    fn set(&mut self, model: &'a Model, verdict: Verdict<'a>, tells_contributions: bool) {
         let contract = &model.contract;
         match verdict {
-            Verdict::Anomaly { .. } => self.anomaly = AnomalyRecord::new(contract, verdict),
+            Verdict::Anomaly { .. } => {
+                self.anomaly = AnomalyRecord::new(contract, verdict, tells_contributions);
+            }
             Verdict::Rul { .. } => self.rul = RulRecord::new(contract, verdict),
             Verdict::Class { .. } => self.class = ClassRecord::new(contract, verdict),
             Verdict::Custom { .. } => self.custom = record::custom(contract, verdict),
@@ -264,40 +265,6 @@ fn window_record<'a>(head: &Head, view: &'a str) -> Option<WindowRecord<'a>> {
 )]
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-/// Microseconds since 1970, written as RFC 3339 in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EventTimestamp(pub i64);
-
-impl EventTimestamp {
-    /// Reads RFC 3339.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn parse(text: &str) -> Result<Self, chrono::ParseError> {
-        DateTime::parse_from_rfc3339(text).map(|time| EventTimestamp(time.timestamp_micros()))
-    }
-}
-
-impl fmt::Display for EventTimestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_default();
-        f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-    }
-}
-
-impl Serialize for EventTimestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EventTimestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<str>::deserialize(deserializer)?;
-        EventTimestamp::parse(&text).map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]

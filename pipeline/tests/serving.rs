@@ -11,6 +11,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use forewarn_models::Loader;
+use forewarn_pipeline::config::ContributionsOf;
 use forewarn_pipeline::{Config, Plan};
 use serde_json::{Value, json};
 
@@ -235,6 +236,30 @@ fn a_challenger_changes_no_byte_of_what_is_published_and_one_that_fails_is_left_
     let rest: Vec<(String, Value)> = both.iter().filter(|one| !shadow(one)).cloned().collect();
     assert_eq!(rest, alone);
     assert!(alone.iter().any(|(topic, _)| topic == "alarm"));
+}
+
+#[test]
+fn contributions_are_told_of_results_that_a_person_looks_at() {
+    let mut config = config(&format!(
+        "[alarms.warm]\nmodel = \"plain\"\nabove = 0.3\n{ROWS}serve plain v | shadow = [{{ name = \"plain\" }}]\n"
+    ));
+    // Scores 0.125, 0.5 and 2: the alarm's limit is 0.3, the model's threshold 1.
+    let values = [0.5, 1.0, 2.0].into_iter().zip(0..);
+    let log: Vec<(&str, Value)> = values.map(|(a, t)| ("x", reading(t, a, 0.0))).collect();
+    for topic in ["prediction", "shadow"] {
+        config.models.contributions = ContributionsOf::Flagged;
+        let flagged = told(&config, &log, topic);
+        config.models.contributions = ContributionsOf::All;
+        let mut all = told(&config, &log, topic);
+        assert_eq!((flagged.len(), all.len()), (3, 3));
+        assert!(
+            all.iter()
+                .all(|of| of["anomaly"]["contributions"]["a"] == 1.0)
+        );
+        let normal = all[0]["anomaly"].as_object_mut().unwrap();
+        assert!(normal.remove("contributions").is_some());
+        assert_eq!(flagged, all, "nothing else differs");
+    }
 }
 
 #[test]

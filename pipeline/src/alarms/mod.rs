@@ -26,11 +26,20 @@ mod spec;
 
 use std::collections::VecDeque;
 
+use forewarn_models::Verdict;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use record::AlarmRecord;
 pub use spec::AlarmSpec;
+
+/// Will a person look at a result: is it anomalous, or beyond the mildest limit of one of the alarms on it?
+pub fn is_flagged<'a>(
+    verdict: &Verdict<'_>,
+    mut alarms: impl Iterator<Item = &'a AlarmSpec>,
+) -> bool {
+    verdict.anomalous() || alarms.any(|alarm| alarm.is_reached_by(verdict))
+}
 
 /// An alarm that was raised, became worse, or was cleared.
 #[derive(Debug, Clone, PartialEq)]

@@ -159,6 +159,12 @@ impl AlarmSpec {
         }
     }
 
+    /// Is a result beyond its mildest limit?
+    pub fn is_reached_by(&self, verdict: &Verdict<'_>) -> bool {
+        self.value(verdict)
+            .is_some_and(|value| self.is_beyond(0, value))
+    }
+
     /// The published word for what it watches.
     pub fn watched(&self) -> &'static str {
         word(self.watch)

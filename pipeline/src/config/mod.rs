@@ -19,7 +19,7 @@ mod serving;
 
 pub use drift::{Drift, PageHinkley};
 pub use load::Config;
-pub use models::{Models, Reload};
+pub use models::{ContributionsOf, Models, Reload};
 pub use problem::{Problem, Problems};
 pub use sections::{
     Align, AssetSource, Clock, Delivery, Duplicates, EventTime, EventTimeConfig, Format, Guarantee,

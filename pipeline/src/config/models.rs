@@ -63,6 +63,10 @@ pub struct Models {
     /// Longest mean time per result during the trial. Default: 5 ms.
     #[serde(default = "max_row_time", with = "humantime_serde")]
     pub max_row_time: Duration,
+    /// Which results of a model that tells the contribution of each feature carry them: `flagged`, those that are
+    /// anomalous or beyond an alarm's limit; or `all`, which about triples the size of the others. Default: flagged.
+    #[serde(default)]
+    pub contributions: ContributionsOf,
     /// How far from training features and scores may be.
     #[serde(default)]
     pub drift: Drift,
@@ -75,6 +79,14 @@ pub enum Reload {
     None,
     Poll,
     Explicit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContributionsOf {
+    #[default]
+    Flagged,
+    All,
 }
 
 fn reload_every() -> Duration {
@@ -118,6 +130,7 @@ impl Models {
             reload_every: reload_every(),
             trial_results: trial_results(),
             max_row_time: max_row_time(),
+            contributions: ContributionsOf::default(),
             drift: Drift::default(),
         }
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use forewarn_models::contract::Sequence;
 use forewarn_models::scorer::ScoreError;
-use forewarn_models::{Model, Padding, Verdict, Verdicts};
+use forewarn_models::{Model, Padding, Verdicts};
 use hashbrown::HashSet;
 
 use super::EngineError;
 use super::step::ModelOutput;
-use crate::alarms::AlarmSpec;
+use crate::alarms::{AlarmSpec, is_flagged};
 use crate::clocks::micros;
 use crate::plan::PlannedModel;
 use crate::rows::Head;
@@ -193,27 +193,17 @@ impl Pending {
         }
     }
 
-    /// Asks which features the verdicts are due to that a person will look at: those that are anomalous, or
-    /// beyond an alarm's limit.
+    /// Asks which features the verdicts are due to that a person will look at.
     pub fn attribute(
         &self,
         model: &mut Model,
         alarms: &[&AlarmSpec],
         output: &mut ModelOutput,
     ) -> Result<(), EngineError> {
-        let beyond = |verdict: &Verdict<'_>| {
-            verdict.anomalous()
-                || alarms.iter().any(|alarm| {
-                    let value = alarm.value(verdict);
-                    value.is_some_and(|value| alarm.is_beyond(0, value))
-                })
-        };
         let first = output.rows.len();
         let flagged = (0..self.rows.len()).filter(|row| {
-            output
-                .verdicts
-                .get(first + row)
-                .is_some_and(|verdict| beyond(&verdict))
+            let verdict = output.verdicts.get(first + row);
+            verdict.is_some_and(|verdict| is_flagged(&verdict, alarms.iter().copied()))
         });
         let flagged: Vec<usize> = flagged.collect();
         if flagged.is_empty() {

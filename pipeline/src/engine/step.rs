@@ -104,6 +104,8 @@ pub struct Scored<'a> {
     /// Which features the verdict is due to, for those that a person will look at and whose model does not
     /// tell by itself: the share of each feature of the model, negative where it spoke against.
     pub attribution: Option<&'a [f32]>,
+    /// Are the contributions told that the model has of each feature?
+    pub tells_contributions: bool,
 }
 
 impl<'a> Step<'a> {
@@ -129,7 +131,8 @@ impl<'a> Step<'a> {
     }
 
     fn results_of(&self, wanted: impl Fn(Role) -> bool) -> impl Iterator<Item = Scored<'a>> {
-        let models = self.plan.models.iter().zip(self.outputs);
+        let plan = self.plan;
+        let models = plan.models.iter().zip(self.outputs);
         let models = models.filter(move |(model, _)| wanted(model.role));
         let views = self.views;
         let all = models.flat_map(move |(model, output)| {
@@ -146,6 +149,9 @@ impl<'a> Step<'a> {
                     model,
                     head: view.heads[row as usize],
                     superseded: view.superseded_by(row as usize),
+                    tells_contributions: verdict
+                        .as_ref()
+                        .is_ok_and(|verdict| plan.tells_contributions(model, verdict)),
                     verdict,
                     attribution,
                 })

@@ -14,15 +14,15 @@ mod views;
 use std::time::Duration;
 
 use forewarn_models::contract::Sequence;
-use forewarn_models::{Contract, Loader, Model, Padding, Runtime};
+use forewarn_models::{Contract, Loader, Model, Padding, Runtime, Verdict};
 
 pub(crate) use serving::Serving;
 
-use crate::alarms::AlarmSpec;
+use crate::alarms::{AlarmSpec, is_flagged};
 use crate::align::AlignSpec;
 use crate::clocks::micros;
 use crate::conditions::{Condition, ConditionsSpec};
-use crate::config::{Config, Problems};
+use crate::config::{Config, ContributionsOf, Problems};
 use crate::feature::FeatureView;
 use crate::routing::{Gate, Selection};
 use crate::sequence::Columns;
@@ -47,6 +47,8 @@ pub struct Plan {
     pub sequences: Option<GatheredView>,
     /// How many signals a reading has.
     pub signals: usize,
+    /// Which results carry contributions.
+    contributions: ContributionsOf,
 }
 
 #[derive(Debug)]
@@ -173,11 +175,19 @@ impl Plan {
             conditions,
             sequences: None,
             signals: config.signals.len(),
+            contributions: config.models.contributions,
             align: config
                 .align
                 .as_ref()
                 .and_then(|align| AlignSpec::of(align, column)),
         })
+    }
+
+    /// Does a result carry the contributions that its model has of each feature?
+    pub fn tells_contributions(&self, of: &PlannedModel, verdict: &Verdict<'_>) -> bool {
+        let alarms = self.groups[of.group].alarms.iter();
+        self.contributions == ContributionsOf::All
+            || is_flagged(verdict, alarms.map(|at| &self.alarms[*at]))
     }
 
     /// Lets rows come as they do for its models, and scores none of them.

@@ -29,7 +29,8 @@ pub struct AnomalyRecord<'a> {
     pub confidence: Option<f64>,
     /// Is the score beyond the threshold?
     pub anomalous: bool,
-    /// Share of the score per feature; sums to 1. Empty where the model gives only a score.
+    /// Share of the score per feature; sums to 1. Empty where the model gives only a score, and where nobody will
+    /// look at the result (`models.contributions`).
     #[serde(default, skip_serializing_if = "Named::is_empty")]
     pub contributions: Contributions<'a>,
     /// Which scores are anomalous: those above the threshold, unless this says `lower`.
@@ -100,7 +101,11 @@ fn is_higher(order: &ScoreOrder) -> bool {
 }
 
 impl<'a> AnomalyRecord<'a> {
-    pub(super) fn new(contract: &'a Contract, verdict: Verdict<'a>) -> Option<Self> {
+    pub(super) fn new(
+        contract: &'a Contract,
+        verdict: Verdict<'a>,
+        tells_contributions: bool,
+    ) -> Option<Self> {
         let Verdict::Anomaly {
             score,
             threshold,
@@ -115,7 +120,10 @@ impl<'a> AnomalyRecord<'a> {
             threshold,
             confidence: verdict.confidence(),
             anomalous: verdict.anomalous(),
-            contributions: Named::Borrowed(contract.contributors(), contributions),
+            contributions: match tells_contributions {
+                true => Named::Borrowed(contract.contributors(), contributions),
+                false => Named::default(),
+            },
             order,
         })
     }

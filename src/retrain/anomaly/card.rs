@@ -1,13 +1,13 @@
 //! The card of a retrained model of anomalies: what it is, what it learnt from, and how good it is, for a person.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use forewarn_training::detections::OfKind;
 use forewarn_training::evaluate::Detected;
 use forewarn_training::evaluate::detection::Figures;
 use forewarn_training::recipe::{Anomaly, Recipe};
 
+use super::super::words::{delay, held_back, number, percent, rate};
 use super::report::Report;
 
 /// Assets that are told one by one: those that are judged worst.
@@ -55,7 +55,7 @@ fn data(text: &mut String, (recipe, anomaly): (&Recipe, &Anomaly), report: &Repo
         "{} normal rows of {} assets; {}. {} rows lacked a feature and were left out. {}\n",
         data.rows,
         data.assets,
-        data.held_back(),
+        held_back(data.held_out, data.folds),
         data.incomplete,
         match &anomaly.labels {
             None => "No labels: all rows were taken for normal.",
@@ -211,22 +211,4 @@ fn assets(text: &mut String, judged: &Detected) {
             assets.len()
         );
     }
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0))
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.3}"))
-}
-
-fn rate(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.2}"))
-}
-
-fn delay(delay: Option<Duration>) -> String {
-    delay.map_or("-".to_owned(), |delay| {
-        humantime::format_duration(Duration::from_secs(delay.as_secs())).to_string()
-    })
 }

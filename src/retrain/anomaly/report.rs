@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::super::seconds;
+use super::super::words::{delay, held_back, number, percent, rate};
 use crate::model::Added;
 use crate::reply::Output;
 use crate::terminal::thousands;
@@ -115,13 +116,6 @@ impl Data {
         }
         Ok(data)
     }
-
-    pub fn held_back(&self) -> String {
-        match self.folds {
-            0 => format!("{} assets held back", self.held_out),
-            folds => format!("each judged in one of {folds} folds"),
-        }
-    }
 }
 
 impl Report {
@@ -138,7 +132,7 @@ impl Report {
             "learnt from  {} normal rows of {} assets; {} ({:.0} s from the log)\n",
             thousands(data.rows as u64),
             data.assets,
-            data.held_back(),
+            held_back(data.held_out, data.folds),
             data.replay.as_secs_f64()
         );
         let _ = writeln!(
@@ -200,10 +194,6 @@ impl Report {
 
 /// Figures in one line.
 fn told(figures: &Figures) -> String {
-    let percent = |share: Option<f64>| {
-        share.map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0))
-    };
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
     format!(
         "F1 {}, FAR {}, MAR {}, {} of {} episodes detected, {} false alarms per asset and week",
         number(figures.f1),
@@ -211,16 +201,11 @@ fn told(figures: &Figures) -> String {
         percent(figures.missed_alarm_rate),
         figures.detected,
         figures.episodes,
-        figures
-            .false_alarms_per_week
-            .map_or("-".to_owned(), |rate| format!("{rate:.2}"))
+        rate(figures.false_alarms_per_week)
     )
 }
 
 fn of_kind(kind: &OfKind) -> String {
-    let percent = |share: Option<f64>| {
-        share.map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0))
-    };
     format!(
         "{:<24} recall {:>7}, alone {:>7} of {} rows; began alone {}, detected {}, median delay {}",
         kind.kind,
@@ -229,8 +214,6 @@ fn of_kind(kind: &OfKind) -> String {
         kind.rows_alone,
         kind.began_alone,
         kind.detected_alone,
-        kind.median_delay
-            .map_or("-".to_owned(), |delay| humantime::format_duration(delay)
-                .to_string())
+        delay(kind.median_delay)
     )
 }

@@ -6,6 +6,7 @@ use forewarn_training::judged::{Figures, Judged};
 use forewarn_training::life::LifeTrainer;
 use forewarn_training::recipe::{JudgedRows, Life, Recipe};
 
+use super::super::words::held_back;
 use super::report::Report;
 
 /// Bands of remaining life that errors are told in.
@@ -35,7 +36,7 @@ pub(super) fn card((recipe, life): (&Recipe, &Life), report: &Report, judged: &J
         data.rows,
         data.assets,
         data.failed,
-        data.held_back(),
+        held_back(data.held_out, data.folds),
         data.incomplete,
         labels.cap
     );

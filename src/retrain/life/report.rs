@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::super::seconds;
+use super::super::words::{held_back, percent};
 use crate::model::Added;
 use crate::reply::Output;
 use crate::terminal::thousands;
@@ -98,13 +99,6 @@ impl Data {
         }
         Ok(data)
     }
-
-    pub fn held_back(&self) -> String {
-        match self.folds {
-            0 => format!("{} assets held back", self.held_out),
-            folds => format!("each judged in one of {folds} folds"),
-        }
-    }
 }
 
 impl Report {
@@ -119,13 +113,12 @@ impl Report {
 
     fn text(&self, added: Option<&Added>, card: &Path) -> String {
         let (data, figures) = (&self.data, &self.figures);
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
         let mut text = format!(
             "learnt from  {} rows of {} assets, {} of which failed; {} ({:.0} s from the log)\n",
             thousands(data.rows as u64),
             data.assets,
             data.failed,
-            data.held_back(),
+            held_back(data.held_out, data.folds),
             data.replay.as_secs_f64()
         );
         text += &format!(
@@ -148,7 +141,7 @@ impl Report {
             figures.mae,
             figures.nasa_score
         );
-        let held = figures.coverage.map_or("-".into(), percent);
+        let held = percent(figures.coverage);
         text += &format!(
             "interval     {} nominal holds {held} of those below the cap",
             percent(self.interval.nominal)
