@@ -490,6 +490,13 @@ impl OwnBroker {
 
 impl Drop for OwnBroker {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Transactions that the broker left undecided: see `tests/verifier/README.md`.
+            let log = std::fs::read_to_string(self.dir.path().join("kafka/broker.log"));
+            let log = log.unwrap_or_default();
+            let said = log.lines().filter(|line| line.contains("can be skipped"));
+            said.for_each(|line| eprintln!("broker: {line}"));
+        }
         kafka_script(&["down", "--dir", &path(self.dir.path(), "kafka")]);
     }
 }
