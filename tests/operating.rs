@@ -230,7 +230,7 @@ fn while_the_brokers_are_away_it_is_alive_and_not_ready() {
     // A broker that is killed amid a commit may leave outputs undecided until the next transaction that has their
     // partitions in it (`tests/verifier/README.md`): so there is one.
     feed(&feeder, 3_000..4_000);
-    let records = read_committed(&broker.address, &pipeline.predictions, 4_000, WAIT);
+    let records = read_committed(&broker.address, &pipeline.predictions, 4_000, 2 * WAIT);
     assert_eq!(records.len(), 4_000);
     let ids: std::collections::HashSet<_> = records.iter().map(|r| &r.headers["ce_id"]).collect();
     assert_eq!(ids.len(), 4_000);

@@ -45,6 +45,8 @@ pub fn config(kafka: &Kafka, role: Role<'_>) -> ClientConfig {
         .set("client.id", "forewarn")
         // Without it every broker reconnect is an error line; clients tell what matters in their errors.
         .set("log.connection.close", "false")
+        // As the Java client's. librdkafka's own 10 s are added to an outage that is over.
+        .set("reconnect.backoff.max.ms", "1000")
         .set("allow.auto.create.topics", "false");
     match role {
         Role::Consumer {
