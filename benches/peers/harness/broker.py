@@ -44,14 +44,22 @@ class Topics:
     def create(self, name, partitions):
         self._await(self.admin.create_topics([NewTopic(name, partitions, 1)]))
         deadline = time.monotonic() + LEADER_LIMIT
-        while True:
-            try:
-                return self.ends(name, partitions)
-            except KafkaException:
-                # A new partition is led by nobody for a moment.
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        # A new partition is led by nobody for a moment.
+        while not self._led(name, partitions):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"topic {name} has no leaders after {LEADER_LIMIT} s")
+            time.sleep(0.1)
+
+    def _led(self, name, partitions):
+        # The metadata first: to ask for offsets of what is not in them yet would be remembered as a missing topic.
+        told = self.admin.list_topics(name, 10).topics[name].partitions
+        if len(told) < partitions or any(one.leader < 0 for one in told.values()):
+            return False
+        try:
+            self.ends(name, partitions)
+        except KafkaException:
+            return False
+        return True
 
     def ends(self, name, partitions):
         """The last stable offset of each partition: where a `read_committed` reader has to stop."""

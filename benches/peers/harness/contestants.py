@@ -4,7 +4,6 @@ The settings of a peer are in its own folder, each with its reason; here they ar
 comes from requirements.txt and the poms, so that no second list can be wrong.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,8 +13,8 @@ from . import places
 from .contestant import Contestant
 from .outputs import of_forewarn, of_peer
 
-SECOND = 1.0
-MILLI = 1e-3
+# One heap for both frameworks, larger than either filled in trials; the collector for throughput.
+JVM_FLAGS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
 
 
 def nothing():
@@ -33,7 +32,7 @@ def forewarn(workers):
         versions=f"{forewarn_version()}, ONNX Runtime {runtime_version()}",
         settings="the shipped configuration: commit every 25 ms, alarms, contributions of 18 signals, CloudEvents "
         "headers, state written every minute",
-        commit_interval=25 * MILLI,
+        commit_interval=0.025,
         build=nothing,
         commands=lambda job: [[places.binary(), "run", "--config", str(forewarn_config(job, workers))]
                               + ["--create-topics", "8"]],
@@ -113,6 +112,74 @@ def python(processes):
     )
 
 
+def quix():
+    program = str(places.PEERS / "quix/service.py")
+    return Contestant(
+        name="quix",
+        title="Quix Streams",
+        versions=python_versions("quixstreams", "confluent-kafka", "onnxruntime"),
+        settings="processing_guarantee exactly-once, commit_interval 0.1 s, each record scored when it comes; one "
+        "intra-op thread; lz4",
+        commit_interval=0.1,
+        build=nothing,
+        commands=lambda job: [[sys.executable, program, *peer_arguments(job)]],
+        parse=of_peer,
+    )
+
+
+# --- The JVM -----------------------------------------------------------------------------------------------------
+
+
+def build_jvm():
+    if not shutil.which("mvn"):
+        raise SystemExit("the JVM's peers need Maven and a JDK 17 (or choose others with --only)")
+    command = ["mvn", "--quiet", "--batch-mode", "--file", str(places.PEERS / "pom.xml"), "package"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def jvm_versions(*names):
+    pom = (places.PEERS / "pom.xml").read_text()
+    versions = dict(re.findall(r"<([a-z-]+)\.version>([^<]+)</", pom))
+    told = subprocess.run(["java", "-version"], check=True, capture_output=True, text=True).stderr
+    java = re.search(r'version "([^"]+)"', told)
+    return ", ".join([f"Java {java[1] if java else '?'}", *(f"{name} {versions[name]}" for name in names)])
+
+
+def java(module, main):
+    target = places.PEERS / module / "target"
+    return ["java", *JVM_FLAGS, "-cp", f"{target}/classes:{target}/lib/*", main]
+
+
+def kafka_streams(scoring, title, how):
+    return Contestant(
+        name=f"kafka-streams-{scoring}",
+        title=f"Kafka Streams, {title}",
+        versions=jvm_versions("kafka-streams", "onnxruntime", "jackson"),
+        settings=f"exactly_once_v2, commit every 100 ms (its default), 2 threads, {how}; up to 5,000 records a poll; "
+        f"lz4, producer batches of 128 KiB; {' '.join(JVM_FLAGS)}",
+        commit_interval=0.1,
+        build=build_jvm,
+        commands=lambda job: [[*java("kafka-streams", "peers.streams.Main"), *peer_arguments(job),
+                               "--scoring", scoring, "--state", str(job.folder / "state")]],
+        parse=of_peer,
+    )  # fmt: skip
+
+
+def flink(scoring, title, how):
+    return Contestant(
+        name=f"flink-{scoring}",
+        title=f"Flink, {title}",
+        versions=jvm_versions("flink", "flink-connector-kafka", "onnxruntime", "jackson"),
+        settings=f"a mini-cluster in one JVM, parallelism 2, one chain, object reuse, {how}; exactly-once sink that "
+        "commits with a checkpoint each second; up to 5,000 records a poll; lz4, producer batches of 128 KiB; "
+        f"{' '.join(JVM_FLAGS)}",
+        commit_interval=1.0,
+        build=build_jvm,
+        commands=lambda job: [[*java("flink", "peers.flink.Main"), *peer_arguments(job), "--scoring", scoring]],
+        parse=of_peer,
+    )
+
+
 ALL = {
     contestant.name: contestant
     for contestant in [
@@ -120,5 +187,10 @@ ALL = {
         forewarn(2),
         python(1),
         python(2),
+        kafka_streams("per-record", "per record", "each record scored when it comes"),
+        kafka_streams("batched", "batched", "batches of up to 256 or 50 ms; what waits is in a cached state store"),
+        flink("per-record", "per record", "each record scored when it comes"),
+        flink("batched", "batched", "batches of up to 256 or 50 ms, flushed before each checkpoint"),
+        quix(),
     ]
 }
