@@ -38,6 +38,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workload", default="cars")
     parser.add_argument("--readings", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each contestant; the table has the median")
     parser.add_argument("--output", type=Path, required=True, help="the table; the chart lies beside it")
     parser.add_argument("--binary", help="Forewarn's binary instead of FOREWARN_BIN")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these contestants; Forewarn runs all the same")
@@ -68,11 +69,11 @@ def main():
     for contestant in contestants:
         contestant.build()
     with broker.throw_away() as brokers, tempfile.TemporaryDirectory(prefix="forewarn-peers.") as folder:
-        results = match.play(workload, contestants, args.readings, brokers, Path(folder), args.patience)
+        results = match.play(workload, contestants, args.readings, args.rounds, brokers, Path(folder), args.patience)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     svg = args.output.with_suffix(".svg")
     svg.write_text(picture(chart, results, args.readings))
-    text = report.markdown(results, workload, args.readings, "Forewarn was first.", svg.name, args.note)
+    text = report.markdown(results, workload, args.readings, args.rounds, svg.name, args.note)
     args.output.write_text(text)
     print(text)
     if any(result.failure for result in results):
@@ -80,8 +81,8 @@ def main():
 
 
 def picture(chart, results, readings):
-    shown = [result for result in results if result.whole]
-    figures = [(one.contestant.title, one.whole.rate, one.contestant.name.startswith("forewarn")) for one in shown]
+    shown = [result for result in results if result.rate is not None]
+    figures = [(one.contestant.title, one.rate, one.contestant.name.startswith("forewarn")) for one in shown]
     below = f"{readings:,} readings, exactly once; {os.cpu_count()} cores, which the broker shares"
     return chart.bars("Readings per second, first output to last", figures, below)
 

@@ -4,6 +4,7 @@ The settings of a peer are in its own folder, each with its reason; here they ar
 comes from requirements.txt and the poms, so that no second list can be wrong.
 """
 
+import functools
 import re
 import shutil
 import subprocess
@@ -94,21 +95,22 @@ def peer_arguments(job):
             "--model", str(job.workload.model)]  # fmt: skip
 
 
-def python(processes):
+def python(name, title, processes, form):
     program = str(places.PEERS / "python/service.py")
-    plural = "process" if processes == 1 else "processes"
+    full = "the same record as Forewarn, contributions and headers included; " if form == "full" else ""
     return Contestant(
-        name=f"python-{processes}",
-        title=f"Python service, {processes} {plural}",
+        name=name,
+        title=f"Python service, {title}",
         versions=python_versions("confluent-kafka", "orjson", "numpy", "onnxruntime"),
-        settings="a transaction for each polled batch: up to 5,000 messages or what came within 25 ms; one intra-op "
-        "thread; lz4",
+        settings=f"{full}a transaction for each polled batch: up to 5,000 messages or what came within 25 ms; one "
+        "intra-op thread; lz4",
         commit_interval=0.1,
         build=nothing,
         commands=lambda job: [
-            [sys.executable, program, *peer_arguments(job), "--instance", str(i)] for i in range(processes)
+            [sys.executable, program, *peer_arguments(job), "--instance", str(i), "--form", form]
+            for i in range(processes)
         ],
-        parse=of_peer,
+        parse=of_forewarn if form == "full" else of_peer,
     )
 
 
@@ -130,10 +132,11 @@ def quix():
 # --- The JVM -----------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def build_jvm():
     if not shutil.which("mvn"):
         raise SystemExit("the JVM's peers need Maven and a JDK 17 (or choose others with --only)")
-    command = ["mvn", "--quiet", "--batch-mode", "--file", str(places.PEERS / "pom.xml"), "package"]
+    command = ["mvn", "--quiet", "--batch-mode", "--file", str(places.PEERS / "pom.xml"), "clean", "package"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -185,8 +188,9 @@ ALL = {
     for contestant in [
         forewarn(1),
         forewarn(2),
-        python(1),
-        python(2),
+        python("python-1", "1 process", 1, "lean"),
+        python("python-2", "2 processes", 2, "lean"),
+        python("python-full", "1 process, Forewarn's record", 1, "full"),
         kafka_streams("per-record", "per record", "each record scored when it comes"),
         kafka_streams("batched", "batched", "batches of up to 256 or 50 ms; what waits is in a cached state store"),
         flink("per-record", "per record", "each record scored when it comes"),

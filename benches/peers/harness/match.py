@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, TopicPartition
 from . import observe, outputs, places
 from .broker import Topics
 from .contestant import Job, end_of_log, running
-from .report import Result
+from .report import Result, Run
 from .workloads import PARTITIONS
 
 INPUT = "readings"
@@ -15,44 +15,46 @@ INPUT = "readings"
 QUIET, QUIET_COMMITS = 3.0, 4
 
 
-def play(workload, contestants, readings, brokers, folder, patience):
+def play(workload, contestants, readings, rounds, brokers, folder, patience):
+    """Every other round goes through the contestants backwards, so that none always follows the same one."""
     say(f"feeding {readings:,} readings")
     workload.feed(places.binary(), brokers, INPUT, readings)
     source_ends = ends(brokers, INPUT)
     if sum(source_ends) != readings:
         raise RuntimeError(f"the input holds {sum(source_ends)} messages instead of {readings}")
-    results, ours = [], None
-    for contestant in contestants:
-        say(contestant.title)
-        job = Job(brokers, INPUT, f"{contestant.name}-out", contestant.name, folder / contestant.name, workload)
-        job.folder.mkdir()
-        # A client of its own for each: one that has met a missing topic goes on for a while to believe it missing.
-        topics = Topics(brokers)
-        topics.create(job.output, PARTITIONS)
-        result = Result(contestant)
-        results.append(result)
-        try:
-            seen = run(contestant, job, topics, readings, patience)
-            found = outputs.read(brokers, job.output, source_ends, contestant.parse)
-        except RuntimeError as failed:
-            result.failure = str(failed)
-            say(f"{failed}\n{end_of_log(job)}")
-            continue
-        finally:
-            topics.delete(job.output)
-        ours = ours or found
-        result.failure = "; ".join(outputs.compare(ours, found))
-        result.whole, result.half = observe.stretches(seen, found.offsets)
-        result.peak_rss, result.size = seen.peak_rss, found.size
-        result.apart = outputs.difference(ours, found)
-        say(told(result))
-    return results
+    results = {contestant.name: Result(contestant) for contestant in contestants}
+    ours = None
+    for number in range(rounds):
+        for contestant in contestants[:: -1 if number % 2 else 1]:
+            result, name = results[contestant.name], f"{contestant.name}-{number}"
+            say(f"{contestant.title}, round {number + 1} of {rounds}")
+            job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload)
+            try:
+                seen, found = run(contestant, job, readings, patience, source_ends)
+            except RuntimeError as failed:
+                result.failure = str(failed)
+                say(f"{failed}\n{end_of_log(job)}")
+                continue
+            ours = ours or found
+            result.failure = result.failure or "; ".join(outputs.compare(ours, found))
+            whole, half = observe.stretches(seen, found.offsets)
+            result.runs.append(Run(whole, half, seen.peak_rss, found.size, outputs.difference(ours, found)))
+            say(told(result))
+    return list(results.values())
 
 
-def run(contestant, job, topics, readings, patience):
-    with running(contestant, job) as processes:
-        quiet = max(QUIET, QUIET_COMMITS * contestant.commit_interval)
-        return observe.watch(lambda: topics.ends(job.output, PARTITIONS), processes, readings, quiet, patience)
+def run(contestant, job, readings, patience, source_ends):
+    job.folder.mkdir()
+    # A client of its own for each: one that has met a missing topic goes on for a while to believe it missing.
+    topics = Topics(job.brokers)
+    topics.create(job.output, PARTITIONS)
+    try:
+        with running(contestant, job) as processes:
+            quiet = max(QUIET, QUIET_COMMITS * contestant.commit_interval)
+            seen = observe.watch(lambda: topics.ends(job.output, PARTITIONS), processes, readings, quiet, patience)
+        return seen, outputs.read(job.brokers, job.output, source_ends, contestant.parse)
+    finally:
+        topics.delete(job.output)
 
 
 def ends(brokers, topic):
@@ -64,9 +66,11 @@ def ends(brokers, topic):
 
 
 def told(result):
-    if result.failure or not result.whole:
-        return f"  {result.failure or 'all in one commit: too few readings for a rate'}"
-    whole = result.whole
+    if result.failure:
+        return f"  {result.failure}"
+    whole = result.runs[-1].whole
+    if not whole:
+        return "  all in one commit: too few readings for a rate"
     return f"  {whole.rate:,.0f} readings/s over {whole.readings:,} in {whole.seconds:.2f} s, {whole.cpu:.2f} CPU s"
 
 

@@ -5,7 +5,8 @@ Not here: the chart (`chart.py`).
 
 import os
 import platform
-from dataclasses import dataclass
+import statistics
+from dataclasses import dataclass, field
 
 from .contestant import Contestant
 from .observe import Stretch
@@ -14,46 +15,61 @@ MEBI = 1024 * 1024
 
 
 @dataclass
+class Run:
+    """One round of one contestant. Without a stretch where everything came in one commit."""
+
+    whole: Stretch | None
+    half: Stretch | None
+    peak_rss: int
+    size: float
+    # Largest relative difference of a score from Forewarn's.
+    apart: float
+
+
+@dataclass
 class Result:
     contestant: Contestant
-    whole: Stretch | None = None
-    half: Stretch | None = None
-    peak_rss: int = 0
-    size: float = 0.0
-    # Largest relative difference of a score from Forewarn's.
-    apart: float = 0.0
-    # In words; a result with one counts for nothing.
+    runs: list[Run] = field(default_factory=list)
+    # In words; with one, no figure of this contestant is shown.
     failure: str = ""
+
+    def rates(self):
+        return [run.whole.rate for run in self.runs if run.whole]
+
+    @property
+    def rate(self):
+        """Of all rounds the median; None where there is no figure to show."""
+        rates = self.rates()
+        return statistics.median(rates) if rates and not self.failure else None
 
 
 def row(result):
-    if result.failure:
-        return f"| {result.contestant.title} | failed: {result.failure} | | | | | |"
-    whole, half = result.whole, result.half
+    if result.rate is None:
+        return f"| {result.contestant.title} | {result.failure or 'too few readings'} | | | | | |"
+    rates, runs = result.rates(), result.runs
+    spread = f" ({min(rates):,.0f} to {max(rates):,.0f})" if len(rates) > 1 else ""
+    halves = [run.half.rate for run in runs if run.half]
     cells = [
         result.contestant.title,
-        rate(whole),
-        rate(half),
-        f"{whole.cpu_per_million:.1f}" if whole else "-",
-        f"{result.peak_rss / MEBI:,.0f}",
-        f"{result.size:,.0f}",
-        f"{result.apart:.1e}",
+        f"{result.rate:,.0f}{spread}",
+        f"{statistics.median(halves):,.0f}" if halves else "-",
+        f"{statistics.median(run.whole.cpu_per_million for run in runs if run.whole):.1f}",
+        f"{max(run.peak_rss for run in runs) / MEBI:,.0f}",
+        f"{runs[0].size:,.0f}",
+        f"{max(run.apart for run in runs):.1e}",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def rate(stretch):
-    return f"{stretch.rate:,.0f}" if stretch else "-"
-
-
-def markdown(results, workload, readings, order, chart, note):
-    """`order`: how the contestants followed each other; `note`: conditions that only the person who started knows."""
+def markdown(results, workload, readings, rounds, chart, note):
+    """`note`: conditions that only the person who started this knows."""
+    times = "once each" if rounds == 1 else f"{rounds} times, every other time in the opposite order"
     lines = [
         f"# Peers: {workload.what}",
         "",
         f"{readings:,} readings in one topic of 8 partitions, filled before; {machine()}, which the contestant, the "
-        "broker and the observer share. One contestant after the other on the same broker, each a fresh consumer "
-        f"group with an output topic of its own, exactly once. {order}",
+        f"broker and the observer share. One contestant after the other on the same broker, {times}, always as a "
+        "fresh consumer group with an output topic of its own, exactly once.",
         "",
     ]
     lines += [note, ""] if note else []
@@ -65,7 +81,8 @@ def markdown(results, workload, readings, order, chart, note):
         f"![Readings per second]({chart})",
         "",
         "*readings/s*: outputs that became visible to a `read_committed` reader after the first ones, by the time from "
-        "there to the last one; start-up, and what was committed first, is left out. *second half*: the same from the "
+        "there to the last one; start-up, and what was committed first, is left out. The median of all rounds, and the "
+        "slowest and the fastest. *second half*: the same from the "
         "instant at which half of all were visible, when a JVM is warm. *CPU*: user and system time of the "
         "contestant's processes between the same instants as *readings/s*; the broker's is not in it. *bytes per "
         "output*: key, value and headers before compression; Forewarn's hold the contribution of each signal, the "
