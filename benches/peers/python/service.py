@@ -15,6 +15,7 @@ that size costs by itself. Not here: dead letters, lateness, alarms, metrics.
 
 import argparse
 import datetime
+import functools
 import json
 import operator
 import signal
@@ -72,19 +73,21 @@ class Full:
     def __init__(self, model, args):
         self.features, self.threshold = model.features, model.threshold
         self.topic, self.group = args.input, args.group
+        # REPOSITORY/NAME/VERSION/model.onnx
+        self.name, self.version = args.model.split("/")[-3:-1]
 
     def records(self, messages, readings, squares):
         scores = squares.mean(axis=1)
         # The sum is 0 only of residuals that are all 0: then no signal has a share.
-        shares = (squares / np.maximum(squares.sum(axis=1, keepdims=True), 1e-300)).astype(np.float32).tolist()
+        shares = (squares / np.maximum(squares.sum(axis=1, keepdims=True), 1e-300)).astype(np.float32)
         for message, reading, score, parts in zip(messages, readings, scores.tolist(), shares):
-            at = datetime.datetime.fromtimestamp(reading["time"], datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            at = rfc3339(reading["time"])
             partition, offset = message.partition(), message.offset()
             output = {
                 "asset": reading["car"],
                 "event_time": at,
-                "model": "car-anomaly",
-                "version": 1,
+                "model": self.name,
+                "version": int(self.version),
                 "task": "anomaly",
                 "source": {"topic": self.topic, "partition": partition, "offset": offset},
                 "anomaly": {
@@ -97,14 +100,20 @@ class Full:
             }
             headers = [
                 ("ce_specversion", "1.0"),
-                ("ce_id", f"{self.topic}-{partition}-{offset}-car-anomaly@1"),
+                ("ce_id", f"{self.topic}-{partition}-{offset}-{self.name}@{self.version}"),
                 ("ce_source", f"/forewarn/{self.group}"),
                 ("ce_type", "forewarn.prediction.anomaly"),
                 ("ce_subject", reading["car"]),
                 ("ce_time", at),
                 ("content-type", "application/json"),
             ]
-            yield reading["car"], orjson.dumps(output), headers
+            # A share stays a float32 of numpy's, which has half of the digits of Python's float.
+            yield reading["car"], orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY), headers
+
+
+@functools.lru_cache(maxsize=10_000)
+def rfc3339(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 FORMS = {"lean": Lean, "full": Full}
