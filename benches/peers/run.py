@@ -81,9 +81,17 @@ def main():
 
 
 def picture(chart, results, readings):
+    def colour(contestant):
+        if contestant.name.startswith("forewarn"):
+            return chart.OURS
+        return chart.DARK if contestant.form == "full" else chart.LIGHT
+
     shown = [result for result in results if result.rate is not None]
-    figures = [(one.contestant.title, one.rate, one.contestant.name.startswith("forewarn")) for one in shown]
-    below = f"{readings:,} readings, exactly once; {os.cpu_count()} cores, which the broker shares"
+    figures = [(one.contestant.title, one.rate, colour(one.contestant)) for one in shown]
+    below = (
+        f"{readings:,} readings, exactly once; {os.cpu_count()} cores, which the broker shares. "
+        "Light: a short record, without contributions and headers."
+    )
     return chart.bars("Readings per second, first output to last", figures, below)
 
 

@@ -2,12 +2,12 @@
 
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, STEP, TOP, BOTTOM = 860, 270, 110, 18, 28, 44, 34
-OURS, PEER, INK = "#c2410c", "#5b7c99", "#57606a"
+WIDTH, LEFT, RIGHT, BAR, STEP, TOP, BOTTOM = 900, 320, 80, 18, 28, 44, 34
+OURS, DARK, LIGHT, INK = "#c2410c", "#4b6a86", "#a3b8ca", "#6e7781"
 
 
 def bars(title, figures, below):
-    """`figures`: (label, value, whether it is ours). `below`: a line of conditions."""
+    """`figures`: (label, value, colour). `below`: a line of conditions."""
     height = TOP + STEP * len(figures) + BOTTOM
     longest = max((value for _, value, _ in figures), default=1.0) or 1.0
     scale = (WIDTH - LEFT - RIGHT) / longest
@@ -17,13 +17,12 @@ def bars(title, figures, below):
         f"<title>{escape(title)}</title>",
         f'<text x="12" y="24" font-size="15" font-weight="600">{escape(title)}</text>',
     ]
-    for place, (label, value, ours) in enumerate(figures):
+    for place, (label, value, colour) in enumerate(figures):
         y = TOP + STEP * place
         middle = y + BAR - 5
         parts += [
             f'<text x="{LEFT - 10}" y="{middle}" text-anchor="end">{escape(label)}</text>',
-            f'<rect x="{LEFT}" y="{y}" width="{max(value * scale, 1):.1f}" height="{BAR}" rx="2" '
-            f'fill="{OURS if ours else PEER}"/>',
+            f'<rect x="{LEFT}" y="{y}" width="{max(value * scale, 1):.1f}" height="{BAR}" rx="2" fill="{colour}"/>',
             f'<text x="{LEFT + value * scale + 8:.1f}" y="{middle}">{value:,.0f}</text>',
         ]
     parts += [f'<text x="12" y="{height - 12}" font-size="11">{escape(below)}</text>', "</svg>"]

@@ -47,8 +47,8 @@ class Contestant:
     build: Callable[[], None]
     # One command line for each process.
     commands: Callable[[Job], list[list[str]]]
-    # An output to (source partition, offset, event time in s, score, anomalous).
-    parse: Callable[[dict], tuple]
+    # What it publishes: `full` is Forewarn's record, `lean` the short one of the peers (outputs.py).
+    form: str
 
 
 @contextlib.contextmanager

@@ -12,10 +12,14 @@ import sys
 
 from . import places
 from .contestant import Contestant
-from .outputs import of_forewarn, of_peer
 
-# One heap for both frameworks, larger than either filled in trials; the collector for throughput.
+# One heap for both frameworks, and the collector that is made for throughput.
 JVM_FLAGS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
+
+# How the record of a peer is told.
+FORMS = {"lean": "", "full": "the same record as Forewarn, contributions and headers included; "}
+# The frameworks' own INFO lines would be most of a log that is read only when something fails.
+WARNINGS = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 
 def nothing():
@@ -37,7 +41,7 @@ def forewarn(workers):
         build=nothing,
         commands=lambda job: [[places.binary(), "run", "--config", str(forewarn_config(job, workers))]
                               + ["--create-topics", "8"]],
-        parse=of_forewarn,
+        form="full",
     )  # fmt: skip
 
 
@@ -95,22 +99,21 @@ def peer_arguments(job):
             "--model", str(job.workload.model)]  # fmt: skip
 
 
-def python(name, title, processes, form):
+def python(name, title, processes, form="lean"):
     program = str(places.PEERS / "python/service.py")
-    full = "the same record as Forewarn, contributions and headers included; " if form == "full" else ""
     return Contestant(
-        name=name,
+        name=f"python-{name}",
         title=f"Python service, {title}",
         versions=python_versions("confluent-kafka", "orjson", "numpy", "onnxruntime"),
-        settings=f"{full}a transaction for each polled batch: up to 5,000 messages or what came within 25 ms; one "
-        "intra-op thread; lz4",
+        settings=f"{FORMS[form]}a transaction for each polled batch: up to 5,000 messages or what came within 25 ms; "
+        "one intra-op thread; lz4",
         commit_interval=0.1,
         build=nothing,
         commands=lambda job: [
             [sys.executable, program, *peer_arguments(job), "--instance", str(i), "--form", form]
             for i in range(processes)
         ],
-        parse=of_forewarn if form == "full" else of_peer,
+        form=form,
     )
 
 
@@ -125,7 +128,7 @@ def quix():
         commit_interval=0.1,
         build=nothing,
         commands=lambda job: [[sys.executable, program, *peer_arguments(job)]],
-        parse=of_peer,
+        form="lean",
     )
 
 
@@ -150,51 +153,59 @@ def jvm_versions(*names):
 
 def java(module, main):
     target = places.PEERS / module / "target"
-    return ["java", *JVM_FLAGS, "-cp", f"{target}/classes:{target}/lib/*", main]
+    return ["java", *JVM_FLAGS, WARNINGS, "-cp", f"{target}/classes:{target}/lib/*", main]
 
 
-def kafka_streams(scoring, title, how):
+def kafka_streams(name, title, scoring, how, form="lean"):
     return Contestant(
-        name=f"kafka-streams-{scoring}",
+        name=f"kafka-streams-{name}",
         title=f"Kafka Streams, {title}",
         versions=jvm_versions("kafka-streams", "onnxruntime", "jackson"),
-        settings=f"exactly_once_v2, commit every 100 ms (its default), 2 threads, {how}; up to 5,000 records a poll; "
-        f"lz4, producer batches of 128 KiB; {' '.join(JVM_FLAGS)}",
+        settings=f"{FORMS[form]}exactly_once_v2, commit every 100 ms (its default), 2 threads, {how}; up to 5,000 "
+        f"records a poll; lz4, producer batches of 128 KiB; {' '.join(JVM_FLAGS)}",
         commit_interval=0.1,
         build=build_jvm,
-        commands=lambda job: [[*java("kafka-streams", "peers.streams.Main"), *peer_arguments(job),
+        commands=lambda job: [[*java("kafka-streams", "peers.streams.Main"), *peer_arguments(job), "--form", form,
                                "--scoring", scoring, "--state", str(job.folder / "state")]],
-        parse=of_peer,
+        form=form,
     )  # fmt: skip
 
 
-def flink(scoring, title, how):
+def flink(name, title, scoring, how, form="lean"):
     return Contestant(
-        name=f"flink-{scoring}",
+        name=f"flink-{name}",
         title=f"Flink, {title}",
         versions=jvm_versions("flink", "flink-connector-kafka", "onnxruntime", "jackson"),
-        settings=f"a mini-cluster in one JVM, parallelism 2, one chain, object reuse, {how}; exactly-once sink that "
-        "commits with a checkpoint each second; up to 5,000 records a poll; lz4, producer batches of 128 KiB; "
-        f"{' '.join(JVM_FLAGS)}",
+        settings=f"{FORMS[form]}a mini-cluster in one JVM, parallelism 2, one chain, object reuse, {how}; exactly-once "
+        "sink that commits with a checkpoint each second; up to 5,000 records a poll; lz4, producer batches of 128 "
+        f"KiB; {' '.join(JVM_FLAGS)}",
         commit_interval=1.0,
         build=build_jvm,
-        commands=lambda job: [[*java("flink", "peers.flink.Main"), *peer_arguments(job), "--scoring", scoring]],
-        parse=of_peer,
-    )
+        commands=lambda job: [[*java("flink", "peers.flink.Main"), *peer_arguments(job), "--form", form,
+                               "--scoring", scoring]],
+        form=form,
+    )  # fmt: skip
 
+
+EACH = "each record scored when it comes"
+STORED = "batches of up to 256 or 50 ms, what waits is in a cached state store"
+FLUSHED = "batches of up to 256 or 50 ms, flushed before each checkpoint"
+RECORD = "Forewarn's record"
 
 ALL = {
     contestant.name: contestant
     for contestant in [
         forewarn(1),
         forewarn(2),
-        python("python-1", "1 process", 1, "lean"),
-        python("python-2", "2 processes", 2, "lean"),
-        python("python-full", "1 process, Forewarn's record", 1, "full"),
-        kafka_streams("per-record", "per record", "each record scored when it comes"),
-        kafka_streams("batched", "batched", "batches of up to 256 or 50 ms; what waits is in a cached state store"),
-        flink("per-record", "per record", "each record scored when it comes"),
-        flink("batched", "batched", "batches of up to 256 or 50 ms, flushed before each checkpoint"),
+        python("1", "1 process", 1),
+        python("2", "2 processes", 2),
+        python("full", f"1 process, {RECORD}", 1, form="full"),
+        kafka_streams("per-record", "per record", "per-record", EACH),
+        kafka_streams("batched", "batched", "batched", STORED),
+        kafka_streams("full", f"batched, {RECORD}", "batched", STORED, form="full"),
+        flink("per-record", "per record", "per-record", EACH),
+        flink("batched", "batched", "batched", FLUSHED),
+        flink("full", f"batched, {RECORD}", "batched", FLUSHED, form="full"),
         quix(),
     ]
 }

@@ -2,7 +2,7 @@
 
 import sys
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from . import observe, outputs, places
 from .broker import Topics
@@ -31,7 +31,7 @@ def play(workload, contestants, readings, rounds, brokers, folder, patience):
             job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload)
             try:
                 seen, found = run(contestant, job, readings, patience, source_ends)
-            except RuntimeError as failed:
+            except (RuntimeError, KafkaException) as failed:
                 result.failure = str(failed)
                 say(f"{failed}\n{end_of_log(job)}")
                 continue
@@ -52,7 +52,7 @@ def run(contestant, job, readings, patience, source_ends):
         with running(contestant, job) as processes:
             quiet = max(QUIET, QUIET_COMMITS * contestant.commit_interval)
             seen = observe.watch(lambda: topics.ends(job.output, PARTITIONS), processes, readings, quiet, patience)
-        return seen, outputs.read(job.brokers, job.output, source_ends, contestant.parse)
+        return seen, outputs.read(job.brokers, job.output, source_ends, contestant.form)
     finally:
         topics.delete(job.output)
 

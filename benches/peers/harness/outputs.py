@@ -43,7 +43,11 @@ def of_peer(output):
     return output["partition"], output["offset"], output["event_time"], output["score"], output["anomalous"]
 
 
-def read(brokers, topic, source_ends, parse):
+# By what a contestant publishes: to (source partition, offset, event time in s, score, anomalous).
+FORMS = {"full": of_forewarn, "lean": of_peer}
+
+
+def read(brokers, topic, source_ends, form):
     """`source_ends`: how many readings each partition of the input holds."""
     base = np.concatenate(([0], np.cumsum(source_ends)))
     n = int(base[-1])
@@ -54,7 +58,7 @@ def read(brokers, topic, source_ends, parse):
     size = 0
     for message in _all(brokers, topic, len(source_ends)):
         output = orjson.loads(message.value())
-        partition, offset, at, score, anomalous = parse(output)
+        partition, offset, at, score, anomalous = FORMS[form](output)
         place = base[partition] + offset
         found.offsets[message.partition()].append(message.offset())
         found.times_seen[place] += 1

@@ -74,7 +74,7 @@ def markdown(results, workload, readings, rounds, chart, note):
     ]
     lines += [note, ""] if note else []
     lines += [
-        "| | readings/s | readings/s, second half | CPU s per million | peak RSS, MiB | bytes per output | score apart |",
+        "| | readings/s | second half | CPU s per million | peak RSS, MiB | bytes per output | score apart |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *map(row, results),
         "",

@@ -5,9 +5,9 @@
 One transaction for each batch that was polled, so the batch grows with the backlog and is small, and quick, without
 one. A rebalance can only happen inside `consume`, where no transaction is open.
 
-Tuned: batches of up to 5,000, so that a commit is shared by many; `fetch.queue.backoff.ms`, which is 1,000 by default and makes a quick reader wait
-for a second; one intra-op thread, as the model is far too small to share; lz4; no callback for each delivery, as the
-commit tells of all.
+Tuned: batches of up to 5,000, so that a commit is shared by many; `fetch.queue.backoff.ms`, which is 1,000 by default
+and makes a quick reader wait for a second; one intra-op thread, as the model is far too small to share; lz4; no
+callback for each delivery, as the commit tells of all.
 
 `--form full` publishes what Forewarn does, the share of each signal and CloudEvents headers included: what a record of
 that size costs by itself. Not here: dead letters, lateness, alarms, metrics.

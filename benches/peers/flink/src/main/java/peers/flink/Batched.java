@@ -1,10 +1,12 @@
 package peers.flink;
 
+import java.util.HashMap;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.BoundedOneInput;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import peers.scoring.Batch;
+import peers.scoring.Form;
 import peers.scoring.Model;
 
 /**
@@ -20,19 +22,19 @@ final class Batched extends AbstractStreamOperator<Scored>
     private static final int CAPACITY = 256;
     private static final long LONGEST_WAIT_MILLIS = 50;
 
-    private final String path;
+    private final HashMap<String, String> options;
     private transient Model model;
     private transient Batch batch;
 
-    Batched(String path) {
-        this.path = path;
+    Batched(HashMap<String, String> options) {
+        this.options = options;
     }
 
     @Override
     public void open() throws Exception {
         super.open();
-        model = new Model(path);
-        batch = new Batch(model, CAPACITY);
+        model = new Model(options.get("model"));
+        batch = new Batch(model, CAPACITY, Form.of(options, model));
         flushLater();
     }
 
@@ -75,7 +77,7 @@ final class Batched extends AbstractStreamOperator<Scored>
         }
         batch.score();
         for (int row = 0; row < batch.size(); row++) {
-            output.collect(new StreamRecord<>(new Scored(batch.key(row), batch.value(row))));
+            output.collect(new StreamRecord<>(new Scored(batch, row)));
         }
         batch.clear();
     }

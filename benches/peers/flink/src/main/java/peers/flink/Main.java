@@ -34,7 +34,7 @@ public final class Main {
     private Main() {}
 
     public static void main(String[] args) throws Exception {
-        Map<String, String> options = new HashMap<>();
+        HashMap<String, String> options = new HashMap<>();
         for (int i = 0; i + 1 < args.length; i += 2) {
             options.put(args[i].substring(2), args[i + 1]);
         }
@@ -48,12 +48,11 @@ public final class Main {
         environment.execute(options.get("group"));
     }
 
-    private static DataStream<Scored> scored(DataStream<Message> readings, Map<String, String> options) {
-        String model = options.get("model");
+    private static DataStream<Scored> scored(DataStream<Message> readings, HashMap<String, String> options) {
         if (options.get("scoring").equals("batched")) {
-            return readings.transform("score", TypeInformation.of(Scored.class), new Batched(model));
+            return readings.transform("score", TypeInformation.of(Scored.class), new Batched(options));
         }
-        return readings.map(new PerRecord(model));
+        return readings.map(new PerRecord(options));
     }
 
     private static KafkaSource<Message> source(Map<String, String> options) {
@@ -75,8 +74,11 @@ public final class Main {
         producer.put("compression.type", "lz4");
         producer.put("batch.size", 128 * 1024);
         producer.put("linger.ms", 5);
-        KafkaRecordSerializationSchema<Scored> records =
-                (scored, context, at) -> new ProducerRecord<>(topic, scored.key, scored.value);
+        KafkaRecordSerializationSchema<Scored> records = (scored, context, at) -> {
+            ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(topic, scored.key, scored.value);
+            scored.headers.forEach((name, value) -> record.headers().add(name, value));
+            return record;
+        };
         return KafkaSink.<Scored>builder()
                 .setBootstrapServers(options.get("brokers"))
                 .setRecordSerializer(records)

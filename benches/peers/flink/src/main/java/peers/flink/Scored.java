@@ -1,14 +1,19 @@
 package peers.flink;
 
-/** One output: key and value as they are published. */
+import java.util.Map;
+import peers.scoring.Batch;
+
+/** One output as it is published. */
 public final class Scored {
     public byte[] key;
     public byte[] value;
+    public Map<String, byte[]> headers;
 
     public Scored() {}
 
-    Scored(byte[] key, byte[] value) {
-        this.key = key;
-        this.value = value;
+    Scored(Batch batch, int row) {
+        key = batch.key(row);
+        value = batch.value(row);
+        headers = batch.headers(row);
     }
 }

@@ -16,6 +16,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.StoreBuilder;
 import org.apache.kafka.streams.state.Stores;
 import peers.scoring.Batch;
+import peers.scoring.Form;
 import peers.scoring.Model;
 
 /**
@@ -37,15 +38,15 @@ final class Batched implements Processor<byte[], byte[], byte[], byte[]> {
     private ProcessorContext<byte[], byte[]> context;
     private KeyValueStore<Integer, byte[]> waiting;
 
-    private Batched(Model model) {
-        batch = new Batch(model, CAPACITY);
+    private Batched(Model model, Form form) {
+        batch = new Batch(model, CAPACITY, form);
     }
 
-    static ProcessorSupplier<byte[], byte[], byte[], byte[]> supplier(Model model) {
+    static ProcessorSupplier<byte[], byte[], byte[], byte[]> supplier(Model model, Form form) {
         return new ProcessorSupplier<>() {
             @Override
             public Processor<byte[], byte[], byte[], byte[]> get() {
-                return new Batched(model);
+                return new Batched(model, form);
             }
 
             @Override
@@ -90,7 +91,7 @@ final class Batched implements Processor<byte[], byte[], byte[], byte[]> {
         }
         batch.score();
         for (int row = 0; row < rows; row++) {
-            context.forward(new Record<>(batch.key(row), batch.value(row), timestamps[row]));
+            context.forward(Outputs.of(batch, row, timestamps[row]));
             // The record that filled the batch never waited; a tombstone too many does no harm.
             waiting.delete(row);
         }

@@ -13,6 +13,7 @@ import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.processor.api.ProcessorSupplier;
+import peers.scoring.Form;
 import peers.scoring.Model;
 
 /**
@@ -30,8 +31,10 @@ public final class Main {
             options.put(args[i].substring(2), args[i + 1]);
         }
         Model model = new Model(options.get("model"));
-        ProcessorSupplier<byte[], byte[], byte[], byte[]> scoring =
-                options.get("scoring").equals("batched") ? Batched.supplier(model) : () -> new PerRecord(model);
+        Form form = Form.of(options, model);
+        ProcessorSupplier<byte[], byte[], byte[], byte[]> scoring = options.get("scoring").equals("batched")
+                ? Batched.supplier(model, form)
+                : () -> new PerRecord(model, form);
         Topology topology = topology(options.get("input"), options.get("output"), scoring);
         KafkaStreams streams = new KafkaStreams(topology, settings(options));
         Runtime.getRuntime().addShutdownHook(new Thread(streams::close));

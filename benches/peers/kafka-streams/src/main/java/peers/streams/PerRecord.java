@@ -5,6 +5,7 @@ import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.processor.api.RecordMetadata;
 import peers.scoring.Batch;
+import peers.scoring.Form;
 import peers.scoring.Model;
 
 /** Each record is scored when it comes: what the API suggests. */
@@ -12,8 +13,8 @@ final class PerRecord implements Processor<byte[], byte[], byte[], byte[]> {
     private final Batch batch;
     private ProcessorContext<byte[], byte[]> context;
 
-    PerRecord(Model model) {
-        batch = new Batch(model, 1);
+    PerRecord(Model model, Form form) {
+        batch = new Batch(model, 1, form);
     }
 
     @Override
@@ -26,7 +27,7 @@ final class PerRecord implements Processor<byte[], byte[], byte[], byte[]> {
         RecordMetadata source = context.recordMetadata().orElseThrow();
         batch.add(record.value(), source.partition(), source.offset());
         batch.score();
-        context.forward(new Record<>(batch.key(0), batch.value(0), record.timestamp()));
+        context.forward(Outputs.of(batch, 0, record.timestamp()));
         batch.clear();
     }
 }

@@ -11,6 +11,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 
 /**
  * Readings that are scored together: decoded on the way in, encoded on the way out. A batch of one is how a service
@@ -23,17 +24,20 @@ public final class Batch {
     private static final JsonFactory JSON = new JsonFactory();
 
     private final Model model;
+    private final Form form;
     private final FloatBuffer rows;
     private final String[] assets;
     private final long[] times;
     private final int[] partitions;
     private final long[] offsets;
+    private final double[] squares;
     private final double[] scores;
     private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(256);
     private int size;
 
-    public Batch(Model model, int capacity) {
+    public Batch(Model model, int capacity, Form form) {
         this.model = model;
+        this.form = form;
         rows = ByteBuffer.allocateDirect(capacity * model.width() * Float.BYTES)
                 .order(ByteOrder.nativeOrder())
                 .asFloatBuffer();
@@ -41,6 +45,7 @@ public final class Batch {
         times = new long[capacity];
         partitions = new int[capacity];
         offsets = new long[capacity];
+        squares = new double[capacity * model.width()];
         scores = new double[capacity];
     }
 
@@ -83,9 +88,20 @@ public final class Batch {
         size++;
     }
 
-    /** Scores all readings; then {@link #key} and {@link #value} give what to publish, until {@link #clear}. */
+    /**
+     * Scores all readings; then {@link #key}, {@link #value} and {@link #headers} give what to publish, until {@link
+     * #clear}.
+     */
     public void score() {
-        model.score(rows, size, scores);
+        int width = model.width();
+        model.squares(rows, size, squares);
+        for (int row = 0; row < size; row++) {
+            double total = 0;
+            for (int i = row * width; i < (row + 1) * width; i++) {
+                total += squares[i];
+            }
+            scores[row] = total / width;
+        }
     }
 
     public byte[] key(int row) {
@@ -95,18 +111,41 @@ public final class Batch {
     public byte[] value(int row) {
         bytes.reset();
         try (JsonGenerator json = JSON.createGenerator(bytes)) {
-            json.writeStartObject();
-            json.writeStringField("asset", assets[row]);
-            json.writeNumberField("partition", partitions[row]);
-            json.writeNumberField("offset", offsets[row]);
-            json.writeNumberField("event_time", times[row]);
-            json.writeNumberField("score", scores[row]);
-            json.writeBooleanField("anomalous", model.anomalous(scores[row]));
-            json.writeEndObject();
+            form.write(json, this, row);
         } catch (IOException failed) {
             throw new UncheckedIOException(failed);
         }
         return bytes.toByteArray();
+    }
+
+    public Map<String, byte[]> headers(int row) {
+        return form.headers(this, row);
+    }
+
+    String asset(int row) {
+        return assets[row];
+    }
+
+    long time(int row) {
+        return times[row];
+    }
+
+    int partition(int row) {
+        return partitions[row];
+    }
+
+    long offset(int row) {
+        return offsets[row];
+    }
+
+    double score(int row) {
+        return scores[row];
+    }
+
+    /** The part of a signal in the score; all parts are 1 together, or 0 where nothing is left to share. */
+    float share(int row, int signal) {
+        double total = scores[row] * model.width();
+        return total > 0 ? (float) (squares[row * model.width() + signal] / total) : 0;
     }
 
     public void clear() {

@@ -23,6 +23,7 @@ public final class Model implements AutoCloseable {
     private final OrtEnvironment environment = OrtEnvironment.getEnvironment();
     private final OrtSession session;
     private final Map<String, Integer> places = new HashMap<>();
+    private final String[] features;
     private final double threshold;
 
     public Model(String path) {
@@ -33,7 +34,7 @@ public final class Model implements AutoCloseable {
             session = environment.createSession(path, options);
             Map<String, String> contract = session.getMetadata().getCustomMetadata();
             threshold = Double.parseDouble(contract.get("forewarn.threshold"));
-            String[] features = new ObjectMapper().readValue(contract.get("forewarn.features"), String[].class);
+            features = new ObjectMapper().readValue(contract.get("forewarn.features"), String[].class);
             for (int i = 0; i < features.length; i++) {
                 places.put(features[i], i);
             }
@@ -51,23 +52,27 @@ public final class Model implements AutoCloseable {
         return places.get(field);
     }
 
+    String feature(int place) {
+        return features[place];
+    }
+
+    double threshold() {
+        return threshold;
+    }
+
     boolean anomalous(double score) {
         return score > threshold;
     }
 
-    /** Scores the first {@code rows} rows of a direct buffer, which ONNX Runtime reads where it lies. */
-    void score(FloatBuffer buffer, int rows, double[] scores) {
+    /** The squared residuals of the first rows of a direct buffer, which ONNX Runtime reads where it lies. */
+    void squares(FloatBuffer buffer, int rows, double[] squares) {
         FloatBuffer view = buffer.duplicate().position(0).limit(rows * width());
         try (OnnxTensor tensor = OnnxTensor.createTensor(environment, view, new long[] {rows, width()});
                 OrtSession.Result result = session.run(Map.of("readings", tensor), OUTPUTS)) {
             FloatBuffer residuals = ((OnnxTensor) result.get(0)).getFloatBuffer();
-            for (int row = 0; row < rows; row++) {
-                double total = 0;
-                for (int i = 0; i < width(); i++) {
-                    double residual = residuals.get();
-                    total += residual * residual;
-                }
-                scores[row] = total / width();
+            for (int i = 0; i < rows * width(); i++) {
+                double residual = residuals.get();
+                squares[i] = residual * residual;
             }
         } catch (OrtException failed) {
             throw new IllegalStateException("the model failed", failed);
