@@ -132,6 +132,6 @@ def compare(ours, theirs):
     ]:
         if unequal.any():
             places = np.flatnonzero(unequal)[:SHOWN]
-            pairs = ", ".join(f"{ours.scores[p]!r} and {theirs.scores[p]!r}" for p in places)
+            pairs = ", ".join(f"{float(ours.scores[p])} and {float(theirs.scores[p])}" for p in places)
             told.append(f"{int(unequal.sum())} readings differ in {what} (scores {pairs})")
     return told
