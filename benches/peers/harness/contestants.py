@@ -35,8 +35,8 @@ def forewarn(workers):
         name=f"forewarn-{workers}",
         title=f"Forewarn, {workers} {plural}",
         versions=f"{forewarn_version()}, ONNX Runtime {runtime_version()}",
-        settings="the shipped configuration: commit every 25 ms, alarms, contributions of 18 signals, CloudEvents "
-        "headers, state written every minute",
+        settings="the shipped configuration: commit every 25 ms, alarms, contributions of 18 signals in anomalous "
+        "results, CloudEvents headers, state written every minute",
         commit_interval=0.025,
         build=nothing,
         commands=lambda job: [[places.binary(), "run", "--config", str(forewarn_config(job, workers))]

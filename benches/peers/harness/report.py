@@ -85,9 +85,9 @@ def markdown(results, workload, readings, rounds, chart, note):
         "slowest and the fastest. *second half*: the same from the "
         "instant at which half of all were visible, when a JVM is warm. *CPU*: user and system time of the "
         "contestant's processes between the same instants as *readings/s*; the broker's is not in it. *bytes per "
-        "output*: key, value and headers before compression; Forewarn's hold the contribution of each signal, the "
-        "peers' do not. *score apart*: largest relative difference of a score from Forewarn's with one worker; every "
-        "contestant in a row with figures published all readings exactly once, with equal keys, assets, event times "
+        "output*: key, value and headers before compression; Forewarn's hold headers and, where anomalous, the "
+        "contribution of each signal; those of peers do not, unless their name says so. *score apart*: largest relative "
+        "difference of a score from Forewarn's with one worker; every contestant in a row with figures published all readings exactly once, with equal keys, assets, event times "
         "and verdicts.",
         "",
         "| | versions | settings |",

@@ -9,8 +9,8 @@ Tuned: batches of up to 5,000, so that a commit is shared by many; `fetch.queue.
 and makes a quick reader wait for a second; one intra-op thread, as the model is far too small to share; lz4; no
 callback for each delivery, as the commit tells of all.
 
-`--form full` publishes what Forewarn does, the share of each signal and CloudEvents headers included: what a record of
-that size costs by itself. Not here: dead letters, lateness, alarms, metrics.
+`--form full` publishes what Forewarn does, the share of each signal in anomalous results and CloudEvents headers
+included: what a record of that size costs by itself. Not here: dead letters, lateness, alarms, metrics.
 """
 
 import argparse
@@ -68,7 +68,7 @@ class Lean:
 
 
 class Full:
-    """Forewarn's record."""
+    """Forewarn's record: contributions where the result is anomalous."""
 
     def __init__(self, model, args):
         self.features, self.threshold = model.features, model.threshold
@@ -83,6 +83,14 @@ class Full:
         for message, reading, score, parts in zip(messages, readings, scores.tolist(), shares):
             at = rfc3339(reading["time"])
             partition, offset = message.partition(), message.offset()
+            anomaly = {
+                "score": score,
+                "threshold": self.threshold,
+                "confidence": score / self.threshold,
+                "anomalous": score > self.threshold,
+            }
+            if score > self.threshold:
+                anomaly["contributions"] = dict(zip(self.features, parts))
             output = {
                 "asset": reading["car"],
                 "event_time": at,
@@ -90,13 +98,7 @@ class Full:
                 "version": int(self.version),
                 "task": "anomaly",
                 "source": {"topic": self.topic, "partition": partition, "offset": offset},
-                "anomaly": {
-                    "score": score,
-                    "threshold": self.threshold,
-                    "confidence": score / self.threshold,
-                    "anomalous": score > self.threshold,
-                    "contributions": dict(zip(self.features, parts)),
-                },
+                "anomaly": anomaly,
             }
             headers = [
                 ("ce_specversion", "1.0"),

@@ -9,7 +9,7 @@ import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Forewarn's record: the share of each signal in the score, and CloudEvents headers. */
+/** Forewarn's record: the share of each signal in an anomalous score, and CloudEvents headers. */
 final class Full implements Form {
     private static final byte[] SPEC = "1.0".getBytes(UTF_8);
     private static final byte[] TYPE = "forewarn.prediction.anomaly".getBytes(UTF_8);
@@ -50,12 +50,18 @@ final class Full implements Form {
         json.writeNumberField("threshold", model.threshold());
         json.writeNumberField("confidence", score / model.threshold());
         json.writeBooleanField("anomalous", model.anomalous(score));
+        if (model.anomalous(score)) {
+            writeContributions(json, batch, row);
+        }
+        json.writeEndObject();
+        json.writeEndObject();
+    }
+
+    private void writeContributions(JsonGenerator json, Batch batch, int row) throws IOException {
         json.writeObjectFieldStart("contributions");
         for (int i = 0; i < model.width(); i++) {
             json.writeNumberField(model.feature(i), batch.share(row, i));
         }
-        json.writeEndObject();
-        json.writeEndObject();
         json.writeEndObject();
     }
 
