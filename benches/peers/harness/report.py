@@ -13,6 +13,18 @@ from .observe import Stretch
 
 MEBI = 1024 * 1024
 
+# What the columns are, below the table.
+LEGEND = (
+    "*readings/s*: outputs that became visible to a `read_committed` reader after the first ones, by the time from "
+    "there to the last one; start-up, and what was committed first, is left out. The median of all rounds, and the "
+    "slowest and the fastest. *second half*: the same from the instant at which half of all were visible, when a JVM "
+    "is warm. *CPU*: user and system time of the contestant's processes between the same instants as *readings/s*; "
+    "the broker's is not in it. *bytes per output*: key, value and headers before compression; Forewarn's hold "
+    "headers and, where anomalous, the contribution of each signal; those of peers do not, unless their name says so. "
+    "*score apart*: largest relative difference of a score from Forewarn's with one worker; every contestant in a row "
+    "with figures published all readings exactly once, with equal keys, assets, event times and verdicts."
+)
+
 
 @dataclass
 class Run:
@@ -80,15 +92,7 @@ def markdown(results, workload, readings, rounds, chart, note):
         "",
         f"![Readings per second]({chart})",
         "",
-        "*readings/s*: outputs that became visible to a `read_committed` reader after the first ones, by the time from "
-        "there to the last one; start-up, and what was committed first, is left out. The median of all rounds, and the "
-        "slowest and the fastest. *second half*: the same from the "
-        "instant at which half of all were visible, when a JVM is warm. *CPU*: user and system time of the "
-        "contestant's processes between the same instants as *readings/s*; the broker's is not in it. *bytes per "
-        "output*: key, value and headers before compression; Forewarn's hold headers and, where anomalous, the "
-        "contribution of each signal; those of peers do not, unless their name says so. *score apart*: largest relative "
-        "difference of a score from Forewarn's with one worker; every contestant in a row with figures published all readings exactly once, with equal keys, assets, event times "
-        "and verdicts.",
+        LEGEND,
         "",
         "| | versions | settings |",
         "|---|---|---|",
