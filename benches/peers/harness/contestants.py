@@ -1,0 +1,211 @@
+"""All contestants, in the order of the table.
+
+The settings of a peer are in its own folder, each with its reason; here they are only told. What is told of versions
+comes from requirements.txt and the poms, so that no second list can be wrong.
+"""
+
+import functools
+import re
+import shutil
+import subprocess
+import sys
+
+from . import places
+from .contestant import Contestant
+
+# One heap for both frameworks, and the collector that is made for throughput.
+JVM_FLAGS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
+
+# How the record of a peer is told.
+FORMS = {"lean": "", "full": "the same record as Forewarn, contributions and headers included; "}
+# The frameworks' own INFO lines would be most of a log that is read only when something fails.
+WARNINGS = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+
+
+def nothing():
+    pass
+
+
+# --- Forewarn ----------------------------------------------------------------------------------------------------
+
+
+def forewarn(workers):
+    plural = "worker" if workers == 1 else "workers"
+    return Contestant(
+        name=f"forewarn-{workers}",
+        title=f"Forewarn, {workers} {plural}",
+        versions=f"{forewarn_version()}, ONNX Runtime {runtime_version()}",
+        settings="the shipped configuration: commit every 25 ms, alarms, contributions of 18 signals in anomalous "
+        "results, CloudEvents headers, state written every minute",
+        commit_interval=0.025,
+        build=nothing,
+        commands=lambda job: [[places.binary(), "run", "--config", str(forewarn_config(job, workers))]
+                              + ["--create-topics", "8"]],
+        form="full",
+    )  # fmt: skip
+
+
+def forewarn_config(job, workers):
+    """The shipped file with other names, and a copy of the model, beside which the admitted one is stored."""
+    repository = job.folder / "models" / job.workload.model.parts[-3]
+    shutil.copytree(job.workload.model.parent.parent, repository, dirs_exist_ok=True)
+    text = job.workload.config.read_text()
+    for shipped, here in [
+        (f'name = "{job.workload.name}"', f'name = "{job.group}"'),
+        ("127.0.0.1:9092", job.brokers),
+        (f'"{job.workload.config_topic}"', f'"{job.input}"'),
+        ("../models/zoo", "models"),
+        ('"car-predictions"', f'"{job.output}"'),
+        ('"car-alarms"', f'"{job.group}-alarms"'),
+        ('"car-dead-letters"', f'"{job.group}-dead"'),
+        ('"car-late"', f'"{job.group}-late"'),
+    ]:
+        if text.count(shipped) != 1:
+            raise RuntimeError(f"{job.workload.config} does not have {shipped} once")
+        text = text.replace(shipped, here)
+    path = job.folder / "pipeline.toml"
+    path.write_text(f"{text}\n[service]\nworkers = {workers}\n")
+    return path
+
+
+def forewarn_version():
+    return subprocess.run([places.binary(), "--version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def runtime_version():
+    """Written beside the library by scripts/setup.sh."""
+    try:
+        with open(places.runtime() + ".version") as version:
+            return version.read().strip()
+    except OSError:
+        return "of unknown version"
+
+
+# --- Python ------------------------------------------------------------------------------------------------------
+
+
+def requirements():
+    lines = (places.PEERS / "requirements.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+def python_versions(*packages):
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return ", ".join([f"Python {python}", *(f"{name} {requirements()[name]}" for name in packages)])
+
+
+def peer_arguments(job):
+    return ["--brokers", job.brokers, "--input", job.input, "--output", job.output, "--group", job.group,
+            "--model", str(job.workload.model)]  # fmt: skip
+
+
+def python(name, title, processes, form="lean"):
+    program = str(places.PEERS / "python/service.py")
+    return Contestant(
+        name=f"python-{name}",
+        title=f"Python service, {title}",
+        versions=python_versions("confluent-kafka", "orjson", "numpy", "onnxruntime"),
+        settings=f"{FORMS[form]}a transaction for each polled batch: up to 5,000 messages or what came within 25 ms; "
+        "one intra-op thread; lz4",
+        commit_interval=0.1,
+        build=nothing,
+        commands=lambda job: [
+            [sys.executable, program, *peer_arguments(job), "--instance", str(i), "--form", form]
+            for i in range(processes)
+        ],
+        form=form,
+    )
+
+
+def quix():
+    program = str(places.PEERS / "quix/service.py")
+    return Contestant(
+        name="quix",
+        title="Quix Streams",
+        versions=python_versions("quixstreams", "confluent-kafka", "onnxruntime"),
+        settings="processing_guarantee exactly-once, commit_interval 0.1 s, each record scored when it comes; one "
+        "intra-op thread; lz4",
+        commit_interval=0.1,
+        build=nothing,
+        commands=lambda job: [[sys.executable, program, *peer_arguments(job)]],
+        form="lean",
+    )
+
+
+# --- The JVM -----------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def build_jvm():
+    if not shutil.which("mvn"):
+        raise SystemExit("the JVM's peers need Maven and a JDK 17 (or choose others with --only)")
+    command = ["mvn", "--quiet", "--batch-mode", "--file", str(places.PEERS / "pom.xml"), "clean", "package"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def jvm_versions(*names):
+    pom = (places.PEERS / "pom.xml").read_text()
+    versions = dict(re.findall(r"<([a-z-]+)\.version>([^<]+)</", pom))
+    told = subprocess.run(["java", "-version"], check=True, capture_output=True, text=True).stderr
+    java = re.search(r'version "([^"]+)"', told)
+    return ", ".join([f"Java {java[1] if java else '?'}", *(f"{name} {versions[name]}" for name in names)])
+
+
+def java(module, main):
+    target = places.PEERS / module / "target"
+    return ["java", *JVM_FLAGS, WARNINGS, "-cp", f"{target}/classes:{target}/lib/*", main]
+
+
+def kafka_streams(name, title, scoring, how, form="lean"):
+    return Contestant(
+        name=f"kafka-streams-{name}",
+        title=f"Kafka Streams, {title}",
+        versions=jvm_versions("kafka-streams", "onnxruntime", "jackson"),
+        settings=f"{FORMS[form]}exactly_once_v2, commit every 100 ms (its default), 2 threads, {how}; up to 5,000 "
+        f"records a poll; lz4, producer batches of 128 KiB; {' '.join(JVM_FLAGS)}",
+        commit_interval=0.1,
+        build=build_jvm,
+        commands=lambda job: [[*java("kafka-streams", "peers.streams.Main"), *peer_arguments(job), "--form", form,
+                               "--scoring", scoring, "--state", str(job.folder / "state")]],
+        form=form,
+    )  # fmt: skip
+
+
+def flink(name, title, scoring, how, form="lean"):
+    return Contestant(
+        name=f"flink-{name}",
+        title=f"Flink, {title}",
+        versions=jvm_versions("flink", "flink-connector-kafka", "onnxruntime", "jackson"),
+        settings=f"{FORMS[form]}a mini-cluster in one JVM, parallelism 2, one chain, object reuse, {how}; exactly-once "
+        "sink that commits with a checkpoint each second; up to 5,000 records a poll; lz4, producer batches of 128 "
+        f"KiB; {' '.join(JVM_FLAGS)}",
+        commit_interval=1.0,
+        build=build_jvm,
+        commands=lambda job: [[*java("flink", "peers.flink.Main"), *peer_arguments(job), "--form", form,
+                               "--scoring", scoring]],
+        form=form,
+    )  # fmt: skip
+
+
+EACH = "each record scored when it comes"
+STORED = "batches of up to 256 or 50 ms, what waits is in a cached state store"
+FLUSHED = "batches of up to 256 or 50 ms, flushed before each checkpoint"
+RECORD = "Forewarn's record"
+
+ALL = {
+    contestant.name: contestant
+    for contestant in [
+        forewarn(1),
+        forewarn(2),
+        python("1", "1 process", 1),
+        python("2", "2 processes", 2),
+        python("full", f"1 process, {RECORD}", 1, form="full"),
+        kafka_streams("per-record", "per record", "per-record", EACH),
+        kafka_streams("batched", "batched", "batched", STORED),
+        kafka_streams("full", f"batched, {RECORD}", "batched", STORED, form="full"),
+        flink("per-record", "per record", "per-record", EACH),
+        flink("batched", "batched", "batched", FLUSHED),
+        flink("full", f"batched, {RECORD}", "batched", FLUSHED, form="full"),
+        quix(),
+    ]
+}

@@ -1,0 +1,78 @@
+"""The comparison itself: one contestant after the other on the same topic, each judged against the first one."""
+
+import sys
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from . import observe, outputs, places
+from .broker import Topics
+from .contestant import Job, end_of_log, running
+from .report import Result, Run
+from .workloads import PARTITIONS
+
+INPUT = "readings"
+# Without anything new for so long, or for so many commit intervals, a run that has enough records is over.
+QUIET, QUIET_COMMITS = 3.0, 4
+
+
+def play(workload, contestants, readings, rounds, brokers, folder, patience):
+    """Every other round goes through the contestants backwards, so that none always follows the same one."""
+    say(f"feeding {readings:,} readings")
+    workload.feed(places.binary(), brokers, INPUT, readings)
+    source_ends = ends(brokers, INPUT)
+    if sum(source_ends) != readings:
+        raise RuntimeError(f"the input holds {sum(source_ends)} messages instead of {readings}")
+    results = {contestant.name: Result(contestant) for contestant in contestants}
+    ours = None
+    for number in range(rounds):
+        for contestant in contestants[:: -1 if number % 2 else 1]:
+            result, name = results[contestant.name], f"{contestant.name}-{number}"
+            say(f"{contestant.title}, round {number + 1} of {rounds}")
+            job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload)
+            try:
+                seen, found = run(contestant, job, readings, patience, source_ends)
+            except (RuntimeError, KafkaException) as failed:
+                result.failure = str(failed)
+                say(f"{failed}\n{end_of_log(job)}")
+                continue
+            ours = ours or found
+            result.failure = result.failure or "; ".join(outputs.compare(ours, found))
+            whole, half = observe.stretches(seen, found.offsets)
+            result.runs.append(Run(whole, half, seen.peak_rss, found.size, outputs.difference(ours, found)))
+            say(told(result))
+    return list(results.values())
+
+
+def run(contestant, job, readings, patience, source_ends):
+    job.folder.mkdir()
+    # A client of its own for each: one that has met a missing topic goes on for a while to believe it missing.
+    topics = Topics(job.brokers)
+    topics.create(job.output, PARTITIONS)
+    try:
+        with running(contestant, job) as processes:
+            quiet = max(QUIET, QUIET_COMMITS * contestant.commit_interval)
+            seen = observe.watch(lambda: topics.ends(job.output, PARTITIONS), processes, readings, quiet, patience)
+        return seen, outputs.read(job.brokers, job.output, source_ends, contestant.form)
+    finally:
+        topics.delete(job.output)
+
+
+def ends(brokers, topic):
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "peers-reader"})
+    try:
+        return [consumer.get_watermark_offsets(TopicPartition(topic, p), 60)[1] for p in range(PARTITIONS)]
+    finally:
+        consumer.close()
+
+
+def told(result):
+    if result.failure:
+        return f"  {result.failure}"
+    whole = result.runs[-1].whole
+    if not whole:
+        return "  all in one commit: too few readings for a rate"
+    return f"  {whole.rate:,.0f} readings/s over {whole.readings:,} in {whole.seconds:.2f} s, {whole.cpu:.2f} CPU s"
+
+
+def say(text):
+    print(f"peers: {text}", file=sys.stderr, flush=True)

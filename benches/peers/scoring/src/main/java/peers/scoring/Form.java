@@ -1,0 +1,20 @@
+package peers.scoring;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.util.Map;
+
+/** What is published of a scored reading. */
+public interface Form {
+    void write(JsonGenerator json, Batch batch, int row) throws IOException;
+
+    /** In their order; none by default. */
+    default Map<String, byte[]> headers(Batch batch, int row) {
+        return Map.of();
+    }
+
+    /** As the command line says: {@code --form lean} or {@code full}. */
+    static Form of(Map<String, String> options, Model model) {
+        return options.get("form").equals("full") ? new Full(options, model) : new Lean(model);
+    }
+}
