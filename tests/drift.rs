@@ -458,9 +458,11 @@ fn a_service_tells_drift_of_what_it_serves_and_serves_the_same() {
             served.metric(&of("psi", kind, name)),
             served.metric(&of("chance", kind, name)),
         );
-        // A window that ends amid a burst has more rows of some pumps than of others, of which chance takes account.
+        // A window that ends amid a burst, or while partitions move, has more rows of some pumps than of others. Chance
+        // takes account of it: `b` is a level of each pump, `a` is alike for all.
+        let most = if name == "a" { 0.02 } else { 1.0 };
         assert!(
-            psi < chance.max(0.02) && chance > 0.0 && chance < 0.1,
+            psi < chance.max(0.02) && chance > 0.0 && chance < most,
             "{name} {psi} {chance}"
         );
     }
