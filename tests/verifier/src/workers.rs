@@ -16,8 +16,12 @@ use crate::signals::{self, Signal};
 const WATCHDOG: i32 = 4;
 /// Status of a process that could not drain in its time.
 const NOT_DRAINED: i32 = 5;
-/// The call that librdkafka may not come back from, as such a process says it.
-const HANGS: &str = "is in send_offsets_to_transaction";
+/// What a process that can't drain says it waits for: a call that librdkafka may not come back from; and records that
+/// brokers do not acknowledge, as one does not whose disk stands still for longer than a stop may take.
+const HANGS: [&str; 2] = [
+    "is in send_offsets_to_transaction",
+    "is in acknowledgements",
+];
 /// How long a worker may take to drain.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -193,7 +197,8 @@ impl Fleet {
         let status = self.wait(place, DRAIN)?;
         let words = self.last_words(place);
         let told = format!("worker {place} ended with {status} after SIGTERM: {words}");
-        if status.code() == Some(NOT_DRAINED) && words.contains(HANGS) {
+        let hangs = HANGS.iter().any(|call| words.contains(call));
+        if status.code() == Some(NOT_DRAINED) && hangs {
             self.hung.push(told);
             return Ok(Stopped::Hung);
         }
@@ -473,9 +478,10 @@ mod tests {
             }
             (fleet.stop(), fleet.hung.len())
         };
-        let (stopped, hung) =
-            stop("error: not drained (worker 0 is in send_offsets_to_transaction)\n");
-        assert_eq!((stopped.unwrap(), hung), (vec![0], 1));
+        for call in HANGS {
+            let (stopped, hung) = stop(&format!("error: not drained (worker 0 {call})\n"));
+            assert_eq!((stopped.unwrap(), hung), (vec![0], 1));
+        }
         let (stopped, hung) = stop("error: not drained (worker 0 is in its own work)\n");
         assert!(stopped.is_err() && hung == 0);
     }
