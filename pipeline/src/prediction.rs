@@ -26,18 +26,19 @@
 //! - no NaN: a row whose verdict is not finite is published without a score.
 
 mod record;
-mod timestamp;
 
 use std::borrow::Cow;
+use std::fmt;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use forewarn_models::{Model, Verdict};
-use serde::{Deserialize, Serialize};
+use serde::de;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use record::{
     AnomalyRecord, ClassRecord, Contributions, CustomValue, FailureRecord, IntervalRecord, Named,
     RulRecord,
 };
-pub use timestamp::EventTimestamp;
 
 use crate::engine::Scored;
 use crate::rows::{Head, Origin, Superseded};
@@ -265,6 +266,40 @@ fn window_record<'a>(head: &Head, view: &'a str) -> Option<WindowRecord<'a>> {
 )]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// Microseconds since 1970, written as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventTimestamp(pub i64);
+
+impl EventTimestamp {
+    /// Reads RFC 3339.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, chrono::ParseError> {
+        DateTime::parse_from_rfc3339(text).map(|time| EventTimestamp(time.timestamp_micros()))
+    }
+}
+
+impl fmt::Display for EventTimestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_default();
+        f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl Serialize for EventTimestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventTimestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        EventTimestamp::parse(&text).map_err(de::Error::custom)
+    }
 }
 
 #[cfg(test)]
