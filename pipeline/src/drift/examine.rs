@@ -6,7 +6,7 @@ use forewarn_models::Reference;
 use forewarn_models::reference::Distribution;
 
 use super::counts::Counts;
-use super::fleet::{Fleet, Mixture};
+use super::fleet::{Fleet, Mixture, hash};
 use super::gathered::{Assets, Gathered};
 use super::measure::{Distance, Limits};
 use super::over_time::OverTime;
@@ -29,7 +29,7 @@ pub struct Examination {
     columns: Vec<usize>,
     limits: Limits,
     assets: Assets,
-    fleet: Fleet<String>,
+    fleet: Fleet,
     rows: u64,
     /// Event times of the first and the last row.
     times: Option<(i64, i64)>,
@@ -57,7 +57,7 @@ impl Examination {
             columns: columns(planned),
             limits,
             assets: Assets::default(),
-            fleet: Fleet::of(&reference, str::to_owned),
+            fleet: Fleet::of(&reference),
             rows: 0,
             times: None,
             taken: all
@@ -107,9 +107,8 @@ impl Examination {
     /// What was found.
     pub fn finish(&self) -> Report {
         let assets = self.assets.rows();
-        let mixture = self
-            .fleet
-            .mixture(assets.iter().map(|(name, rows)| (name, *rows)));
+        let rows = assets.iter().map(|(name, rows)| (hash(name), *rows));
+        let mixture = self.fleet.mixture(rows);
         let of = |kind, at: usize, reference: &Distribution| {
             let (counts, gathered) = &self.taken[at];
             variable(kind, reference, counts, gathered, mixture, self.limits)

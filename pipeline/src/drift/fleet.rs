@@ -13,6 +13,8 @@
 //! second one that of the mixture, as ρ is the share of the variance between assets. It takes for granted that how
 //! many rows an asset has says nothing of its level.
 
+use std::hash::Hasher as _;
+
 use forewarn_models::Reference;
 use forewarn_models::reference::Distribution;
 use hashbrown::HashMap;
@@ -23,10 +25,17 @@ use super::measure::Worth;
 /// From this share of rows of the reference's own assets on it is the same fleet.
 const SAME_FLEET: f64 = 0.9;
 
+/// What an asset is known by here, made of its name.
+pub(super) fn hash(name: &str) -> u64 {
+    let mut hasher = fnv::FnvHasher::default();
+    hasher.write(name.as_bytes());
+    hasher.finish()
+}
+
 /// The assets that a reference names, with their shares of its rows.
-#[derive(Debug, Default)]
-pub(super) struct Fleet<K> {
-    shares: HashMap<K, f64>,
+#[derive(Debug)]
+pub(super) struct Fleet {
+    shares: HashMap<u64, f64>,
 }
 
 /// The rows that were counted of one fleet.
@@ -38,20 +47,16 @@ pub(super) struct Mixture {
     uneven: Option<f64>,
 }
 
-impl<K: Eq + std::hash::Hash> Fleet<K> {
-    /// Of a reference; `key` is what its assets are known by.
-    pub fn of<'a>(reference: &'a Reference, key: impl Fn(&'a str) -> K) -> Self {
+impl Fleet {
+    pub fn of(reference: &Reference) -> Self {
         let shares = reference.shares();
         Fleet {
-            shares: shares.map(|(name, share)| (key(name), share)).collect(),
+            shares: shares.map(|(name, share)| (hash(name), share)).collect(),
         }
     }
 
     /// Of the rows that each asset has.
-    pub fn mixture<'k>(&self, rows: impl Iterator<Item = (&'k K, u64)>) -> Mixture
-    where
-        K: 'k,
-    {
+    pub fn mixture(&self, rows: impl Iterator<Item = (u64, u64)>) -> Mixture {
         let (mut all, mut squares, mut known) = (0.0, 0.0, 0.0);
         // Σ (w − W)² = Σ w² − 2 Σ w W + Σ W², each over all assets of either side.
         let mut product = 0.0;
@@ -59,7 +64,7 @@ impl<K: Eq + std::hash::Hash> Fleet<K> {
             let rows = rows as f64;
             all += rows;
             squares += rows * rows;
-            if let Some(share) = self.shares.get(asset) {
+            if let Some(share) = self.shares.get(&asset) {
                 known += rows;
                 product += rows * share;
             }
@@ -124,24 +129,20 @@ mod tests {
         3.0 * (pump * 37 % 40) as f32 + (row * 29 % 40) as f32
     }
 
-    fn key(name: &str) -> String {
-        name.to_owned()
-    }
-
     /// By hand: 30 of 40 rows are of the first of two assets, which had half: U = 2 · 0.25², m = (900 + 100) / 40.
     #[test]
     fn a_mixture_is_as_by_hand() {
-        let fleet = Fleet::of(&reference(&[20, 20]), key);
-        let (a, b, c) = (key("0"), key("1"), key("other"));
-        let found = fleet.mixture([(&a, 30), (&b, 10)].into_iter());
+        let fleet = Fleet::of(&reference(&[20, 20]));
+        let (a, b, c) = (hash("0"), hash("1"), hash("other"));
+        let found = fleet.mixture([(a, 30), (b, 10)].into_iter());
         assert_eq!(found.per_asset, 25.0);
         assert!((found.uneven.unwrap() - 0.125).abs() < 1e-12, "{found:?}");
         // As many as in training, also where these are not even.
-        let uneven = Fleet::of(&reference(&[30, 10]), key);
-        let found = uneven.mixture([(&a, 300), (&b, 100)].into_iter());
+        let uneven = Fleet::of(&reference(&[30, 10]));
+        let found = uneven.mixture([(a, 300), (b, 100)].into_iter());
         assert!(found.uneven.unwrap() < 1e-12, "{found:?}");
         // Nine of ten rows are enough for the same fleet, and fewer are not.
-        let of = |others| fleet.mixture([(&a, 45), (&b, 45), (&c, others)].into_iter());
+        let of = |others| fleet.mixture([(a, 45), (b, 45), (c, others)].into_iter());
         assert!(of(10).is_same_fleet() && !of(11).is_same_fleet());
         assert!(!fleet.mixture([].into_iter()).is_same_fleet());
     }
@@ -152,9 +153,9 @@ mod tests {
     fn uneven_rows_of_the_same_pumps_are_within_chance() {
         let pumps = 40;
         let reference = reference(&vec![400; pumps]);
-        let fleet = Fleet::of(&reference, key);
+        let fleet = Fleet::of(&reference);
         let of = &reference.features[0];
-        let names: Vec<String> = (0..pumps).map(|pump| pump.to_string()).collect();
+        let names: Vec<u64> = (0..pumps).map(|pump| hash(&pump.to_string())).collect();
         let limits = Limits {
             moderate: 0.1,
             large: 0.25,
@@ -170,7 +171,7 @@ mod tests {
                     counts.push(of, value(pump, random.below(40)));
                 }
             }
-            let mixture = fleet.mixture(names.iter().zip(rows.iter().copied()));
+            let mixture = fleet.mixture(names.iter().copied().zip(rows.iter().copied()));
             let distance = |mixture: Mixture| {
                 Distance::of(of, &counts, mixture.worth(of, counts.rows(), 0.0), limits)
             };

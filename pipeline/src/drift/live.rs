@@ -19,7 +19,7 @@ use super::fleet::Fleet;
 use super::measure::{Distance, Verdict};
 use super::page_hinkley::{Centre, Direction, PageHinkley, Ranks};
 use super::report::Kind;
-use super::watch::{Batch, hash};
+use super::watch::Batch;
 use crate::config::Drift;
 
 /// Scores whose mean rank is one value of the test: chance is a sixteenth of a standard deviation.
@@ -35,8 +35,7 @@ struct OfModel {
     model: String,
     version: u32,
     reference: Arc<Reference>,
-    /// By the hashes of names.
-    fleet: Fleet<u64>,
+    fleet: Fleet,
     window: Window,
     /// Windows that are over.
     windows: u64,
@@ -185,7 +184,7 @@ impl OfModel {
             model: batch.model.clone(),
             version: batch.version,
             reference: batch.reference.clone(),
-            fleet: Fleet::of(&batch.reference, hash),
+            fleet: Fleet::of(&batch.reference),
             window: Window::new(&batch.counts),
             windows: 0,
             window_rows: 0,
@@ -236,7 +235,7 @@ impl OfModel {
     fn close(&mut self, settings: &Drift) -> Vec<Crossing> {
         let next = Window::new(&self.window.counts);
         let window = std::mem::replace(&mut self.window, next);
-        let rows = window.of_assets.iter().map(|(asset, rows)| (asset, *rows));
+        let rows = window.of_assets.iter().map(|(asset, rows)| (*asset, *rows));
         let mixture = self.fleet.mixture(rows);
         let distances = self
             .variables()
@@ -309,6 +308,7 @@ mod tests {
 
     use super::*;
     use crate::drift::fit::Fitting;
+    use crate::drift::fleet::hash;
 
     fn reference() -> Arc<Reference> {
         let mut fitting = Fitting::new(&["a".into(), "b".into()]);

@@ -5,13 +5,13 @@
 //!
 //! Not here: windows and distances, which are those of all workers (`live.rs`).
 
-use std::hash::Hasher as _;
 use std::sync::Arc;
 use std::time::Instant;
 
 use forewarn_models::Reference;
 
 use super::counts::Counts;
+use super::fleet::hash;
 use super::live::{Crossing, Live};
 use super::random::Random;
 use super::seen::{columns, is_first, is_lacking, level};
@@ -190,10 +190,4 @@ impl Batch {
         self.assets.clear();
         self.counts.iter_mut().for_each(Counts::clear);
     }
-}
-
-pub(super) fn hash(name: &str) -> u64 {
-    let mut hasher = fnv::FnvHasher::default();
-    hasher.write(name.as_bytes());
-    hasher.finish()
 }
