@@ -5,21 +5,21 @@ use std::time::Duration;
 use humantime::format_duration;
 
 pub(super) fn percent(share: impl Into<Option<f64>>) -> String {
-    or_dash(share, |share: f64| format!("{:.1} %", share * 100.0))
+    or_dash(share.into(), |share| format!("{:.1} %", share * 100.0))
 }
 
-pub(super) fn number(value: impl Into<Option<f64>>) -> String {
-    or_dash(value, |value: f64| format!("{value:.3}"))
+pub(super) fn number(value: Option<f64>) -> String {
+    or_dash(value, |value| format!("{value:.3}"))
 }
 
 /// Events per asset and week.
-pub(super) fn rate(value: impl Into<Option<f64>>) -> String {
-    or_dash(value, |value: f64| format!("{value:.2}"))
+pub(super) fn rate(value: Option<f64>) -> String {
+    or_dash(value, |value| format!("{value:.2}"))
 }
 
 /// To the second.
 pub(super) fn delay(delay: Option<Duration>) -> String {
-    or_dash(delay, |delay: Duration| {
+    or_dash(delay, |delay| {
         format_duration(Duration::from_secs(delay.as_secs())).to_string()
     })
 }
@@ -32,6 +32,6 @@ pub(super) fn held_back(held_out: usize, folds: usize) -> String {
     }
 }
 
-fn or_dash<T>(value: impl Into<Option<T>>, say: impl FnOnce(T) -> String) -> String {
-    value.into().map_or_else(|| "-".to_owned(), say)
+fn or_dash<T>(value: Option<T>, say: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), say)
 }
