@@ -12,8 +12,8 @@
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
 //! `replay.rs`. `renewal.rs` replaces clients that have wedged, `settling.rs` ends what they left undecided.
 //! `identity.rs` refuses to start beside a process of the same identity, `farewell.rs` tells it which static members
-//! have stopped, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be. `writing.rs` says
-//! when state is written down, `traced.rs` which spans there are of sampled messages, `crossed.rs` when a model drifts.
+//! have stopped, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be. `committing.rs` is
+//! what a worker commits, `failure.rs` what ends its turn. `writing.rs` says when state is written down, `traced.rs` which spans there are of sampled messages, `crossed.rs` when a model drifts.
 //! `killpoint.rs` names where a test may let the process die.
 //!
 //! `published.rs` reads outputs, to be compared with what the log gives.
@@ -27,10 +27,12 @@
 //! - every client configuration comes from [`client::config`].
 
 pub mod client;
+mod committing;
 pub mod copy;
 mod crossed;
 pub mod dead_letters;
 pub mod deliveries;
+mod failure;
 mod farewell;
 mod identity;
 mod idle;
@@ -59,11 +61,12 @@ mod writing;
 
 use std::time::Duration;
 
+pub use failure::WorkerError;
 pub use identity::Taken;
 pub(crate) use identity::require as require_identity;
 pub use sink::{Counts, SinkError};
 pub use swapping::Links;
-pub use worker::{Seat, Worker, WorkerError};
+pub use worker::{Seat, Worker};
 
 /// How long the brokers may take to answer one question: a step of a transaction, an offset, the next record.
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);

@@ -13,11 +13,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{self, Role, Silent};
+use super::failure::WorkerError;
 use super::notices::NoticeReader;
 use super::past::ANSWER;
 use super::sink::{Sink, SinkError};
 use super::source::Source;
-use super::worker::{Worker, WorkerError};
+use super::worker::Worker;
 use crate::pulse;
 
 impl WorkerError {

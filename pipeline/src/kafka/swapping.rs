@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender};
 
+use super::failure::WorkerError;
 use super::killpoint::KillPoint;
-use super::worker::{Worker, WorkerError};
+use super::worker::Worker;
 use crate::engine::{EngineError, Step};
 use crate::publish::Encoder;
 use crate::swap::{

@@ -14,9 +14,10 @@ use std::time::Instant;
 
 use rdkafka::error::KafkaResult;
 
+use super::failure::WorkerError;
 use super::snapshots::{self, Snapshot};
 use super::source::Resume;
-use super::worker::{Worker, WorkerError};
+use super::worker::Worker;
 use super::{progress, writing::Written};
 use crate::marks::Mark;
 

@@ -13,8 +13,9 @@
 //! Invariant: the state is rebuilt from the log, never kept across an abort. After an error the records
 //! since the last commit are read again as if for the first time.
 //!
-//! Not here: how it comes to that state (`takeover.rs`), when it is written down (`writing.rs`), swaps
-//! (`swapping.rs`), and clients that have wedged (`renewal.rs`).
+//! Not here: what is committed (`committing.rs`), errors and what they mean (`failure.rs`), how it comes to that state
+//! (`takeover.rs`), when it is written down (`writing.rs`), swaps (`swapping.rs`), and clients that have wedged
+//! (`renewal.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,14 +28,13 @@ use rdkafka::message::BorrowedMessage;
 
 use super::client;
 use super::crossed;
-use super::farewell;
+use super::failure::WorkerError;
 use super::idle::Quiet;
 use super::lag::Lag;
 use super::notices::NoticeReader;
 use super::pace::Pace;
-use super::reader::ReadError;
 use super::replay::borrow;
-use super::sink::{BatchPublisher, Sink, SinkError, kafka_disposition};
+use super::sink::{BatchPublisher, Sink};
 use super::source::{Rebalance, Source};
 use super::swapping::{Links, Swapping};
 use super::traced::Traced;
@@ -42,7 +42,7 @@ use super::writing::{State, Written};
 use crate::clocks::micros;
 use crate::config::Config;
 use crate::drift::watch::Watcher;
-use crate::engine::{Disposition, Engine, EngineError};
+use crate::engine::{Disposition, Engine};
 use crate::marks::Mark;
 use crate::message::Message;
 use crate::metrics::{Inputs, Metrics, Stage};
@@ -57,58 +57,6 @@ const IDLE: Duration = Duration::from_millis(50);
 /// Pause before going back to the committed offsets, doubled up to the longest until a batch succeeds.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    #[error("consumer: {0}")]
-    Consumer(#[from] KafkaError),
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error("notices: {0}")]
-    Notices(#[from] ReadError),
-    #[error(
-        "another process runs as instance {instance} of pipeline {pipeline} and took over from this one, which ends; \
-         what it had not committed, the other one scores: give each process a delivery.instance of its own"
-    )]
-    Fenced { instance: String, pipeline: String },
-    #[error("a version on trial is rolled back: {reason}")]
-    Trial {
-        /// Of the model, in the plan.
-        place: usize,
-        reason: String,
-    },
-}
-
-impl WorkerError {
-    pub fn disposition(&self) -> Disposition {
-        match self {
-            WorkerError::Sink(error) => error.disposition(),
-            WorkerError::Consumer(error) => kafka_disposition(error),
-            WorkerError::Engine(error) => error.disposition(),
-            WorkerError::Notices(ReadError::Kafka(error)) => kafka_disposition(error),
-            WorkerError::Notices(_) | WorkerError::Fenced { .. } => Disposition::Halt,
-            WorkerError::Trial { .. } => Disposition::Retry,
-        }
-    }
-
-    /// Says it in a sentence when another process has fenced this one's clients.
-    fn explained(self, config: &Config, clients: Option<(&Sink, &Source)>) -> Self {
-        let is_fenced = match &self {
-            WorkerError::Sink(error) => error.is_fenced(clients.map(|(sink, _)| sink.producer())),
-            WorkerError::Consumer(_) => clients.is_some_and(|(_, source)| source.is_fenced()),
-            _ => false,
-        };
-        match is_fenced {
-            true => WorkerError::Fenced {
-                instance: client::instance(config),
-                pipeline: config.name.clone(),
-            },
-            false => self,
-        }
-    }
-}
 
 /// Which of a service's workers one is, and its ties to the rest.
 pub struct Seat {
@@ -125,10 +73,10 @@ pub struct Seat {
 pub struct Worker {
     pub(super) config: Arc<Config>,
     pub(super) engine: Engine,
-    encoder: Encoder,
+    pub(super) encoder: Encoder,
     pub(super) source: Source,
     pub(super) sink: Sink,
-    traced: Traced,
+    pub(super) traced: Traced,
     pub(super) metrics: Arc<Metrics>,
     /// Next record to read of each owned partition, as last committed.
     pub(super) committed: HashMap<i32, i64>,
@@ -139,7 +87,7 @@ pub struct Worker {
     pub(super) unsettled: bool,
     /// State of each owned partition that was written down.
     pub(super) written: HashMap<i32, Written>,
-    last_commit: Instant,
+    pub(super) last_commit: Instant,
     /// Can anything become due without a record?
     has_timers: bool,
     pub(super) quiet: Quiet,
@@ -466,83 +414,6 @@ impl Worker {
         Ok(())
     }
 
-    fn has_uncommitted(&self) -> bool {
-        self.sink.has_uncommitted()
-            || self.swapping.has_unsaid()
-            || self.uncommitted().next().is_some()
-    }
-
-    /// Partitions that have come further than their committed offset.
-    fn uncommitted(&self) -> impl Iterator<Item = (i32, i64)> {
-        self.engine.partitions().filter_map(|state| {
-            let committed = self
-                .committed
-                .get(&state.partition)
-                .copied()
-                .unwrap_or(i64::MAX);
-            let is_ahead = state.next_offset > committed;
-            // Committed again, without the farewell.
-            let is_back =
-                self.farewells.contains(&state.partition) && state.next_offset == committed;
-            (is_ahead || is_back).then_some((state.partition, state.next_offset))
-        })
-    }
-
-    /// Where all partitions are gone on with.
-    fn all_offsets(&self) -> Vec<(i32, i64)> {
-        let next = self.engine.partitions().filter_map(|state| {
-            // While state is rebuilt it is behind what is committed.
-            let committed = *self.committed.get(&state.partition)?;
-            Some((state.partition, committed.max(state.next_offset)))
-        });
-        next.collect()
-    }
-
-    pub(super) fn commit(&mut self) -> Result<(), WorkerError> {
-        self.commit_with_state(State::Due)
-    }
-
-    /// Commits outputs and offsets, and writes state down with them.
-    fn commit_with_state(&mut self, which: State<'_>) -> Result<(), WorkerError> {
-        let state = self.to_write(which);
-        let leaves = self.config.delivery.static_membership && matches!(which, State::All);
-        if !self.has_uncommitted() && state.is_empty() && !leaves {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        for partition in &state {
-            self.write_state(*partition)?;
-        }
-        let offsets: Vec<(i32, i64)> = match leaves {
-            true => self.all_offsets(),
-            false => self.uncommitted().collect(),
-        };
-        let mut publisher = BatchPublisher::new(&mut self.sink, &mut self.traced, &[]);
-        self.swapping.say(&mut self.encoder, &mut publisher)?;
-        let list = self.source.list(
-            offsets
-                .iter()
-                .map(|(p, offset)| (*p, Offset::Offset(*offset))),
-        )?;
-        if leaves {
-            farewell::say(&list, &client::transactional_id(&self.config, self.number));
-        }
-        self.sink.commit(&list, self.source.consumer())?;
-        self.traced.committed(begun);
-        self.lag
-            .committed(offsets.iter().map(|(partition, _)| *partition));
-        for (partition, _) in &offsets {
-            self.farewells.remove(partition);
-        }
-        self.committed.extend(offsets);
-        self.swapping.said();
-        self.last_commit = Instant::now();
-        let took = begun.elapsed();
-        tracing::debug!(worker = self.number, ?took, "committed");
-        self.metrics.stage(Stage::Commit, took);
-        Ok(())
-    }
-
     fn answer(&mut self, event: Rebalance) -> Result<(), WorkerError> {
         match event {
             Rebalance::Assigned(partitions) => {
@@ -615,11 +486,5 @@ impl Worker {
             );
         }
         self.rebuild()
-    }
-
-    /// Have the brokers refused a producer whose transaction they may have ended by themselves, after an outage?
-    fn is_expired(&self, error: &WorkerError) -> bool {
-        let fenced = |error: &SinkError| error.is_fenced(Some(self.sink.producer()));
-        self.sink.may_have_expired() && matches!(error, WorkerError::Sink(error) if fenced(error))
     }
 }

@@ -1,13 +1,14 @@
 //! When the state of partitions is written down, and its records; they are committed with the outputs and offsets
 //! that they belong to.
 //!
-//! Not here: what a record holds (`saved.rs`), reading it back (`snapshots.rs`), the commit (`worker.rs`).
+//! Not here: what a record holds (`saved.rs`), reading it back (`snapshots.rs`), the commit (`committing.rs`).
 
 use std::time::Instant;
 
+use super::failure::WorkerError;
 use super::killpoint::KillPoint;
 use super::snapshots::SHARED;
-use super::worker::{Worker, WorkerError};
+use super::worker::Worker;
 use crate::saved::{self, Change};
 
 /// Where the state of a partition was written down.
