@@ -1,6 +1,6 @@
 //! A throw-away Apache Kafka of a scenario's own, through `scripts/kafka.sh`.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,8 +28,8 @@ pub struct Broker {
     /// The listener that the proxy forwards to.
     pub inner: SocketAddr,
     proxied: String,
-    /// Dropped markers of the starts before this one.
-    dropped_before: Cell<usize>,
+    /// Its log of the starts before this one.
+    said_before: RefCell<String>,
 }
 
 impl Broker {
@@ -49,7 +49,7 @@ impl Broker {
             address: read("address")?,
             inner: read("proxied")?.parse()?,
             proxied,
-            dropped_before: Cell::new(0),
+            said_before: RefCell::default(),
         })
     }
 
@@ -86,14 +86,24 @@ impl Broker {
     /// start, when the coordinator is there before the metadata of the topics ("likely deleted already and hence
     /// can be skipped"). What was aborted so is committed with the producer's next transaction.
     pub fn dropped_markers(&self) -> usize {
-        self.dropped_before.get() + self.dropped_since_start()
+        self.said("Couldn't find leader endpoint for partitions")
     }
 
-    fn dropped_since_start(&self) -> usize {
+    /// Did it stand still, as one does whose disk does not take its log? Its controller, which writes twice a second, tells
+    /// of every event that took longer than two seconds.
+    pub fn stood_still(&self) -> bool {
+        self.said("Exceptionally slow controller event") > 0
+    }
+
+    /// Lines of its log, in all starts.
+    fn said(&self, what: &str) -> usize {
+        let of = |text: &str| text.lines().filter(|line| line.contains(what)).count();
+        of(&self.said_before.borrow()) + of(&self.log())
+    }
+
+    fn log(&self) -> String {
         let text = std::fs::read(self.dir.join("broker.log")).unwrap_or_default();
-        let line = "Couldn't find leader endpoint for partitions";
-        let text = String::from_utf8_lossy(&text);
-        text.lines().filter(|told| told.contains(line)).count()
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Starts it again on its data and ports.
@@ -102,7 +112,7 @@ impl Broker {
     /// When it does not start.
     pub fn up(&self) -> Result<()> {
         // The script keeps the log of one start before this one, and no more.
-        self.dropped_before.set(self.dropped_markers());
+        self.said_before.borrow_mut().push_str(&self.log());
         let port = self.address.rsplit(':').next().unwrap_or_default();
         script(
             &self.dir,

@@ -24,7 +24,7 @@ use crate::pipeline::{Pipeline, Settings};
 use crate::proxy::Proxy;
 use crate::random::Random;
 use crate::watch::Watch;
-use crate::workers::{Fleet, Lives};
+use crate::workers::{Fleet, Lives, UNANSWERED};
 
 /// Between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(50);
@@ -378,8 +378,9 @@ impl Stage {
         })
     }
 
-    /// Ends the service. Where a call of the Kafka client hangs nothing can be drained (status 5): such a process is
-    /// started again, as its last words say, works off what it had not committed, and must drain then.
+    /// Ends the service. Where a call of the Kafka client hangs, or the broker stands still, nothing can be drained
+    /// (status 5): such a process is started again, as its last words say, works off what it had not committed, and must
+    /// drain then.
     fn end_service(&mut self) -> Result<()> {
         let hung = self.fleet.stop()?;
         if hung.is_empty() {
@@ -431,7 +432,10 @@ impl Stage {
                 "{acknowledged} messages were acknowledged, the input has {messages}"
             ));
         }
-        notes.append(&mut held.fleet.hung);
+        let hung = held.fleet.hung.drain(..);
+        let (wrong, excused) = judged(hung.collect(), held.broker.stood_still());
+        problems.extend(wrong);
+        notes.extend(excused);
         let ends = held.fleet.ends.drain(..);
         if self.may_end {
             notes.extend(ends);
@@ -455,4 +459,26 @@ impl Stage {
 fn void(broker: &Broker) -> Option<String> {
     let dropped = broker.dropped_markers();
     (dropped > 0).then(|| format!("the broker dropped the markers of {dropped} transactions"))
+}
+
+/// Of what processes said that could not drain, what is wrong and what is not: that nothing was acknowledged is the broker's
+/// doing only where it stood still.
+fn judged(hung: Vec<String>, broker_stood_still: bool) -> (Vec<String>, Vec<String>) {
+    let is_wrong = |told: &String| told.contains(UNANSWERED) && !broker_stood_still;
+    hung.into_iter().partition(is_wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_is_acknowledged_is_excused_by_a_broker_that_stood_still_alone() {
+        let told = [UNANSWERED, "is in send_offsets_to_transaction"];
+        let told = told.map(|call| format!("not drained (worker 0 {call})"));
+        let [unanswered, hangs] = &told;
+        let of = |still| judged(told.to_vec(), still);
+        assert_eq!(of(false), (vec![unanswered.clone()], vec![hangs.clone()]));
+        assert_eq!(of(true), (vec![], told.to_vec()));
+    }
 }

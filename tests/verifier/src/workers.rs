@@ -16,12 +16,11 @@ use crate::signals::{self, Signal};
 const WATCHDOG: i32 = 4;
 /// Status of a process that could not drain in its time.
 const NOT_DRAINED: i32 = 5;
-/// What a process that can't drain says it waits for: a call that librdkafka may not come back from; and records that
-/// brokers do not acknowledge, as one does not whose disk stands still for longer than a stop may take.
-const HANGS: [&str; 2] = [
-    "is in send_offsets_to_transaction",
-    "is in acknowledgements",
-];
+/// What a process that can't drain says it waits for: a call that librdkafka may not come back from; and records that the
+/// broker did not acknowledge, which is no defect of the process only where the broker stood still (`stage.rs`).
+const HANGS: [&str; 2] = ["is in send_offsets_to_transaction", UNANSWERED];
+/// The second one.
+pub const UNANSWERED: &str = "is in acknowledgements";
 /// How long a worker may take to drain.
 const DRAIN: Duration = Duration::from_secs(30);
 
