@@ -224,7 +224,10 @@ fn while_the_brokers_are_away_it_is_alive_and_not_ready() {
     // The same while it works: it waits for the answer to a commit then, and looks at nothing else.
     feed(&feeder, 2_000..3_000);
     broker.kill();
+    let away = Instant::now();
     served.await_ready(503, "");
+    // A worker that waits for an answer tells it after 5 s, and not when it has given up after 30.
+    assert!(away.elapsed() < Duration::from_secs(20), "{away:?}");
     broker.up();
     served.await_ready(200, "ready");
     // A broker that is killed amid a commit may leave outputs undecided until the next transaction that has their

@@ -8,6 +8,7 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+mod python;
 pub mod served;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
+
+#[allow(unused_imports, reason = "as above")]
+pub use python::{check_graph, python};
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -43,17 +47,6 @@ pub fn data() -> Option<PathBuf> {
         return Some(data);
     }
     println!("skipped: no data folder (FOREWARN_DATA, or ../shared/data)");
-    None
-}
-
-/// The interpreter of the reference scorer, or `None` after saying that the test is skipped.
-pub fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("FOREWARN_PYTHON").map(PathBuf::from);
-    let python = named.unwrap_or_else(|| root().join(".forewarn/venv/bin/python"));
-    if python.is_file() {
-        return Some(python);
-    }
-    println!("skipped: no Python (`make test` sets it up, or set FOREWARN_PYTHON)");
     None
 }
 
@@ -386,19 +379,6 @@ impl Feeder {
             .flush(Duration::from_secs(30))
             .expect("acknowledged");
     }
-}
-
-/// The reference implementation of ONNX finds nothing wrong with a graph: each operator, type and shape.
-pub fn check_graph(model: &Path) {
-    let Some(python) = python() else { return };
-    let program = "import sys, onnx; onnx.checker.check_model(sys.argv[1], full_check=True)";
-    let output = Command::new(python)
-        .args(["-c", program])
-        .arg(model)
-        .output()
-        .expect("Python starts");
-    let told = text(&output.stderr);
-    assert!(output.status.success(), "{}: {told}", model.display());
 }
 
 /// Creates a topic as an operator would before anything runs.

@@ -5,9 +5,11 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+#[path = "../../tests/support/python.rs"]
+mod python;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use forewarn_models::{Model, ModelFiles, Runtime, Verdicts};
 use forewarn_training::detector::{
@@ -17,6 +19,8 @@ use forewarn_training::neural::{Settings, Stop};
 use forewarn_training::random::Random;
 use forewarn_training::rows::{AssetRows, Rows};
 use forewarn_training::scaling::Scaling;
+
+use python::check_graph;
 
 const FEATURES: [&str; 4] = ["speed", "pressure", "flow", "heat"];
 
@@ -123,23 +127,6 @@ fn what_no_longer_goes_together_lies_beyond_what_is_normal() {
     }
 }
 
-/// ONNX's own checker finds nothing wrong with a graph: each operator, type and shape.
-fn check(graph: &Path) {
-    let Some(python) = std::env::var_os("FOREWARN_PYTHON").filter(|path| Path::new(path).exists())
-    else {
-        println!("skipped: FOREWARN_PYTHON is not set, `make setup` brings it");
-        return;
-    };
-    let program = "import sys, onnx; onnx.checker.check_model(sys.argv[1], full_check=True)";
-    let output = Command::new(python)
-        .args(["-c", program])
-        .arg(graph)
-        .output();
-    let output = output.unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-}
-
 #[test]
 fn a_graph_is_the_trainers() {
     let runtime =
@@ -160,7 +147,7 @@ fn a_graph_is_the_trainers() {
             detector.export("pumps", keys.to_vec()),
         )
         .unwrap();
-        check(&dir.path().join("model.onnx"));
+        check_graph(&dir.path().join("model.onnx"));
         let mut loaded =
             Model::load(&runtime, &ModelFiles::in_folder("pumps", 1, dir.path())).unwrap();
         let rows = pumps(3, 4, 60);
