@@ -4,7 +4,7 @@
 //!   scripts/kafka.sh with -- cargo bench --bench end_to_end
 //! ```
 //!
-//! Sizes: 1,000,000 readings of 10,000 simulated cars and 209,536 of 1,600 engines, 8 partitions, one worker,
+//! Sizes: 1,000,000 readings of 100,000 simulated cars, half of which have a fault in the end, and 209,536 of 1,600 engines, 8 partitions, one worker,
 //! exactly once with a commit every 25 ms; the broker is on the same machine and takes its share of it. CPU
 //! is that of this process, the broker's not counted.
 
@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use forewarn_models::Loader;
-use forewarn_pipeline::config::OrNever;
+use forewarn_pipeline::config::{ContributionsOf, OrNever};
 use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::topics;
 use forewarn_pipeline::{Config, Service, Shutdown};
@@ -38,7 +38,7 @@ fn main() {
             feed(
                 &brokers,
                 &[
-                    "cars", "--assets", "10000", "--steps", "100", "--topic", topic,
+                    "cars", "--assets", "100000", "--steps", "10", "--topic", topic,
                 ],
             );
         },
@@ -107,20 +107,35 @@ fn forewarn_feed(args: &[&str]) {
     );
 }
 
-/// Fills a topic and drains it: with state written down as by default, never, and all the time.
+/// Fills a topic and drains it: as by default, with contributions in all results, with state never written down, and all
+/// the time.
 fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce(&str)) {
     let shipped = Config::load(Path::new(file)).expect("the shipped configuration");
     let topic = format!("bench-{}-{}-in", shipped.name, std::process::id());
     fill(&topic);
     let seconds = |seconds| OrNever(Some(Duration::from_secs(seconds)));
-    for (what, every) in [
-        (name, seconds(60)),
-        ("  state never written", OrNever(None)),
-        ("  state every second", seconds(1)),
+    for (what, every, contributions) in [
+        (name, seconds(60), ContributionsOf::Flagged),
+        (
+            "  contributions in all results",
+            seconds(60),
+            ContributionsOf::All,
+        ),
+        (
+            "  state never written",
+            OrNever(None),
+            ContributionsOf::Flagged,
+        ),
+        ("  state every second", seconds(1), ContributionsOf::Flagged),
     ] {
         let mut config = shipped.clone();
+        config.models.contributions = contributions;
         let told = every.0.map_or(0, |every| every.as_secs());
-        config.name = format!("bench-{}-{}-{told}", config.name, std::process::id());
+        config.name = format!(
+            "bench-{}-{}-{told}-{contributions:?}",
+            config.name,
+            std::process::id()
+        );
         config.kafka.brokers = brokers.to_owned();
         config.source.topic.clone_from(&topic);
         config.sink.predictions = format!("{}-out", config.name);
