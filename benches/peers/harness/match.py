@@ -31,16 +31,26 @@ def play(workload, contestants, readings, rounds, brokers, folder, patience):
             job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload)
             try:
                 seen, found = run(contestant, job, readings, patience, source_ends)
+                ours = ours or whole(found)
             except (RuntimeError, KafkaException) as failed:
+                if ours is None:
+                    raise SystemExit(f"nothing to compare with: {failed}\n{end_of_log(job)}") from failed
                 result.failure = str(failed)
                 say(f"{failed}\n{end_of_log(job)}")
                 continue
-            ours = ours or found
             result.failure = result.failure or "; ".join(outputs.compare(ours, found))
-            whole, half = observe.stretches(seen, found.offsets)
-            result.runs.append(Run(whole, half, seen.peak_rss, found.size, outputs.difference(ours, found)))
+            all_of_it, half = observe.stretches(seen, found.offsets)
+            result.runs.append(Run(all_of_it, half, seen.peak_rss, found.size, outputs.difference(ours, found)))
             say(told(result))
     return list(results.values())
+
+
+def whole(found):
+    """The outputs that all are compared with, if nothing is wrong with them by themselves."""
+    told = outputs.problems(found)
+    if told:
+        raise RuntimeError("; ".join(told))
+    return found
 
 
 def run(contestant, job, readings, patience, source_ends):
