@@ -19,6 +19,9 @@ use forewarn_pipeline::kafka::topics;
 use forewarn_pipeline::{Config, Service, Shutdown};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const PARTITIONS: usize = 8;
 /// Fleets of 100 engines.
 const FLEETS: u64 = 16;

@@ -20,6 +20,9 @@ use forewarn_pipeline::publish::{Encoder, OutputRecord, Publisher, SetAsideRecor
 use forewarn_pipeline::{Config, Engine, Plan};
 use forewarn_training::cars::{Fleet, FleetConfig, write_json};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const BATCH: usize = 8_192;
 const RUNS: usize = 5;
 

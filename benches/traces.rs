@@ -24,6 +24,9 @@ use forewarn_pipeline::{Config, Service, Shutdown};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const PARTITIONS: usize = 8;
 const ROUNDS: usize = 5;
 /// Every how many messages one is sampled.

@@ -35,6 +35,9 @@ use forewarn_pipeline::{Config, Engine, Plan};
 
 use feed::Feed;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const COMPARED: [usize; 2] = [10_000, 100_000];
 const BATCH: usize = 8_192;

@@ -68,8 +68,8 @@ def main():
     contestants = chosen(args.only)
     for contestant in contestants:
         contestant.build()
-    with broker.throw_away() as brokers, tempfile.TemporaryDirectory(prefix="forewarn-peers.") as folder:
-        results = match.play(workload, contestants, args.readings, args.rounds, brokers, Path(folder), args.patience)
+    with broker.throw_away() as kafka, tempfile.TemporaryDirectory(prefix="forewarn-peers.") as folder:
+        results = match.play(workload, contestants, args.readings, args.rounds, kafka, Path(folder), args.patience)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     svg = args.output.with_suffix(".svg")
     svg.write_text(picture(chart, results, args.readings))

@@ -35,6 +35,7 @@ use forewarn_models::{Model, Verdict};
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(crate) use record::custom;
 pub use record::{
     AnomalyRecord, ClassRecord, Contributions, CustomValue, FailureRecord, IntervalRecord, Named,
     RulRecord,

@@ -3,6 +3,10 @@
 //! Headers follow CloudEvents 1.0, Kafka binding in binary mode, for what Forewarn says; and Kafka Connect's
 //! `__connect.errors.*` for messages that are set aside, so that tools made for either read them.
 
+mod plain;
+
+use std::fmt::Write as _;
+
 use chrono::DateTime;
 use forewarn_models::{Task, Verdict};
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,8 @@ use crate::message::MessageIndex;
 use crate::prediction::{EventTimestamp, Prediction};
 use crate::refusal::Refused;
 use crate::swap::ModelEventRecord;
+
+use plain::{Place, Plain};
 
 /// Where records go to; implemented by the Kafka sink, and by tests.
 pub trait Publisher {
@@ -103,6 +109,8 @@ pub struct Encoder {
     topic: String,
     ce_source: String,
     payload: Vec<u8>,
+    id: String,
+    time: String,
 }
 
 impl Encoder {
@@ -113,6 +121,8 @@ impl Encoder {
             topic: topic.to_owned(),
             ce_source: format!("/forewarn/{pipeline}"),
             payload: Vec::new(),
+            id: String::new(),
+            time: String::new(),
         }
     }
 
@@ -147,16 +157,19 @@ impl Encoder {
         step: &Step<'_>,
         publisher: &mut P,
     ) -> Result<(), P::Error> {
+        let mut plain = None;
         for scored in step.results() {
             let verdict = scored.verdict.as_ref();
             let output = Output::Prediction {
                 anomalous: verdict.is_ok_and(Verdict::anomalous),
                 unscored: verdict.err().map(crate::unscored::Unscored::code),
             };
-            self.prediction(step, &scored, output, publisher)?;
+            let plain = plain_of(&mut plain, &scored, &self.topic);
+            self.prediction(step, (&scored, plain), output, publisher)?;
         }
         for scored in step.shadow_results() {
-            self.prediction(step, &scored, Output::Shadow, publisher)?;
+            let plain = plain_of(&mut plain, &scored, &self.topic);
+            self.prediction(step, (&scored, plain), Output::Shadow, publisher)?;
         }
         Ok(())
     }
@@ -164,23 +177,43 @@ impl Encoder {
     fn prediction<P: Publisher>(
         &mut self,
         step: &Step<'_>,
-        scored: &Scored<'_>,
+        (scored, plain): (&Scored<'_>, &Plain<'_>),
         output: Output,
         publisher: &mut P,
     ) -> Result<(), P::Error> {
         let (planned, head) = (scored.model, &scored.head);
         let (asset, partition) = (step.asset(head.slot, head.asset), step.partition(head.slot));
-        let view = step.plan.views[planned.view].view.name();
-        let prediction = Prediction::new(scored, view, asset, (&self.topic, partition));
+        let Encoder {
+            topic,
+            payload,
+            id,
+            time,
+            ..
+        } = self;
+        time.clear();
+        let _ = write!(time, "{}", EventTimestamp(head.at()));
+        payload.clear();
+        id.clear();
+        let place = Place {
+            asset,
+            partition,
+            time,
+        };
+        if !plain.write(scored, place, payload, id) {
+            let view = step.plan.views[planned.view].view.name();
+            let prediction = Prediction::new(scored, view, asset, (topic, partition));
+            write_json(payload, &prediction);
+            id.push_str(&prediction.id());
+        }
         let event = Event {
             output,
             source: (partition, head.offset),
-            id: &prediction.id(),
+            id,
             kind: kind(&planned.model.contract.task),
             asset,
-            time: prediction.event_time,
+            time,
         };
-        event.publish(&prediction, (&mut self.payload, &self.ce_source), publisher)
+        event.publish((payload, &self.ce_source), publisher)
     }
 
     fn changes<P: Publisher>(
@@ -210,9 +243,10 @@ impl Encoder {
                 id: &format!("{topic}-{partition}-{asset}:{}-{status}", change.at),
                 kind: "forewarn.status",
                 asset,
-                time: record.event_time,
+                time: &record.event_time.to_string(),
             };
-            event.publish(&record, (&mut self.payload, &self.ce_source), publisher)?;
+            write_json(&mut self.payload, &record);
+            event.publish((&self.payload, &self.ce_source), publisher)?;
         }
         Ok(())
     }
@@ -230,9 +264,10 @@ impl Encoder {
                 id: &record.event_id(),
                 kind: "forewarn.alarm",
                 asset,
-                time: record.event_time,
+                time: &record.event_time.to_string(),
             };
-            event.publish(&record, (&mut self.payload, &self.ce_source), publisher)?;
+            write_json(&mut self.payload, &record);
+            event.publish((&self.payload, &self.ce_source), publisher)?;
         }
         Ok(())
     }
@@ -248,8 +283,7 @@ impl Encoder {
         publisher: &mut P,
     ) -> Result<(), P::Error> {
         let record = MarkRecord { partition, mark };
-        self.payload.clear();
-        let _ = serde_json::to_writer(&mut self.payload, &record);
+        write_json(&mut self.payload, &record);
         publisher.record(&OutputRecord {
             output: Output::Progress { partition },
             source: None,
@@ -268,8 +302,7 @@ impl Encoder {
         record: &ModelEventRecord<'_>,
         publisher: &mut P,
     ) -> Result<(), P::Error> {
-        self.payload.clear();
-        let _ = serde_json::to_writer(&mut self.payload, record);
+        write_json(&mut self.payload, record);
         let from: Vec<String> = record
             .offsets
             .iter()
@@ -372,6 +405,22 @@ fn kind(task: &Task) -> &'static str {
     }
 }
 
+/// What the results of the model of `scored` have in common. Those of one model come one after the other.
+fn plain_of<'s, 'p>(
+    latest: &'s mut Option<Plain<'p>>,
+    scored: &Scored<'p>,
+    topic: &str,
+) -> &'s Plain<'p> {
+    latest.take_if(|plain| !plain.is_of(scored.model));
+    latest.get_or_insert_with(|| Plain::new(scored.model, topic))
+}
+
+fn write_json(to: &mut Vec<u8>, record: &impl Serialize) {
+    to.clear();
+    // Writing to memory, of finite numbers and text, can't fail.
+    let _ = serde_json::to_writer(to, record);
+}
+
 /// Something that Forewarn says, as a CloudEvent about an asset.
 struct Event<'a> {
     output: Output,
@@ -381,19 +430,16 @@ struct Event<'a> {
     /// Its `ce_type`.
     kind: &'static str,
     asset: &'a str,
-    time: EventTimestamp,
+    /// Event time as it is written.
+    time: &'a str,
 }
 
 impl Event<'_> {
     fn publish<P: Publisher>(
         &self,
-        record: &impl Serialize,
-        (payload, source): (&mut Vec<u8>, &str),
+        (payload, source): (&[u8], &str),
         publisher: &mut P,
     ) -> Result<(), P::Error> {
-        payload.clear();
-        // Writing to memory, of finite numbers and text, can't fail.
-        let _ = serde_json::to_writer(&mut *payload, record);
         publisher.record(&OutputRecord {
             output: self.output,
             source: Some(self.source),
@@ -405,7 +451,7 @@ impl Event<'_> {
                 ("ce_source", source),
                 ("ce_type", self.kind),
                 ("ce_subject", self.asset),
-                ("ce_time", &self.time.to_string()),
+                ("ce_time", self.time),
                 ("content-type", "application/json"),
             ],
         })

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
@@ -19,17 +20,23 @@ from .places import ROOT
 LEADER_LIMIT = 30
 
 
+@dataclass(frozen=True)
+class Broker:
+    address: str
+    pid: int
+
+
 @contextlib.contextmanager
 def throw_away():
-    """The bootstrap address of a broker that lives as long as the block."""
+    """A broker that lives as long as the block."""
     script = str(ROOT / "scripts/kafka.sh")
     folder = tempfile.mkdtemp(prefix="forewarn-peers.")
     try:
         up = [script, "up", "--port", "0", "--dir", folder]
         # `up` leaves the broker behind, which must not hold this process's pipe open.
         subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
-        with open(os.path.join(folder, "address")) as address:
-            yield address.read().strip()
+        with open(os.path.join(folder, "address")) as address, open(os.path.join(folder, "broker.pid")) as pid:
+            yield Broker(address.read().strip(), int(pid.read()))
     finally:
         subprocess.run([script, "down", "--dir", folder], check=False)
         shutil.rmtree(folder, ignore_errors=True)

@@ -47,7 +47,8 @@ class Contestant:
     build: Callable[[], None]
     # One command line for each process.
     commands: Callable[[Job], list[list[str]]]
-    # What it publishes: `full` is Forewarn's record, `lean` the short one of the peers (outputs.py).
+    # What it publishes: `full` is Forewarn's record, `lean` the short one of the peers, `copies` the message itself
+    # (outputs.py).
     form: str
 
 

@@ -5,6 +5,7 @@ comes from requirements.txt and the poms, so that no second list can be wrong.
 """
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +16,9 @@ from .contestant import Contestant
 
 # One heap for both frameworks, and the collector that is made for throughput.
 JVM_FLAGS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
+
+# As long as the value of a peer's record.
+LEAN_BYTES = 120
 
 # How the record of a peer is told.
 FORMS = {"lean": "", "full": "the same record as Forewarn, contributions and headers included; "}
@@ -79,6 +83,29 @@ def runtime_version():
             return version.read().strip()
     except OSError:
         return "of unknown version"
+
+
+# --- The limit ---------------------------------------------------------------------------------------------------
+
+
+def relay(name, title, most=None):
+    return Contestant(
+        name=f"relay-{name}",
+        title=title,
+        versions="rdkafka as Forewarn has it",
+        settings="copies each message to the same partition and does nothing else; clients as Forewarn's, commit every "
+        "25 ms",
+        commit_interval=0.025,
+        build=built_relay,
+        commands=lambda job: [[places.relay(), "--brokers", job.brokers, "--input", job.input, "--output", job.output,
+                               "--group", job.group] + (["--bytes", str(most)] if most else [])],
+        form="copies",
+    )  # fmt: skip
+
+
+def built_relay():
+    if not os.path.exists(places.relay()):
+        raise SystemExit(f"{places.relay()} is not there: cargo build --release --example relay")
 
 
 # --- Python ------------------------------------------------------------------------------------------------------
@@ -197,6 +224,8 @@ ALL = {
     for contestant in [
         forewarn(1),
         forewarn(2),
+        relay("whole", "Relay: messages copied whole"),
+        relay("short", f"Relay: {LEAN_BYTES} bytes of each message", LEAN_BYTES),
         python("1", "1 process", 1),
         python("2", "2 processes", 2),
         python("full", f"1 process, {RECORD}", 1, form="full"),

@@ -15,45 +15,49 @@ INPUT = "readings"
 QUIET, QUIET_COMMITS = 3.0, 4
 
 
-def play(workload, contestants, readings, rounds, brokers, folder, patience):
+def play(workload, contestants, readings, rounds, broker, folder, patience):
     """Every other round goes through the contestants backwards, so that none always follows the same one."""
+    brokers = broker.address
     say(f"feeding {readings:,} readings")
     workload.feed(places.binary(), brokers, INPUT, readings)
     source_ends = ends(brokers, INPUT)
     if sum(source_ends) != readings:
         raise RuntimeError(f"the input holds {sum(source_ends)} messages instead of {readings}")
     results = {contestant.name: Result(contestant) for contestant in contestants}
-    ours = None
+    warm = Job(brokers, INPUT, "warm-out", "warm", folder / "warm", workload)
+    ours = reference(contestants[0], warm, broker, patience, source_ends)
     for number in range(rounds):
         for contestant in contestants[:: -1 if number % 2 else 1]:
             result, name = results[contestant.name], f"{contestant.name}-{number}"
             say(f"{contestant.title}, round {number + 1} of {rounds}")
             job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload)
             try:
-                seen, found = run(contestant, job, readings, patience, source_ends)
-                ours = ours or whole(found)
+                seen, found = run(contestant, job, broker, patience, source_ends)
             except (RuntimeError, KafkaException) as failed:
-                if ours is None:
-                    raise SystemExit(f"nothing to compare with: {failed}\n{end_of_log(job)}") from failed
                 result.failure = str(failed)
                 say(f"{failed}\n{end_of_log(job)}")
                 continue
-            result.failure = result.failure or "; ".join(outputs.compare(ours, found))
+            result.failure = result.failure or "; ".join(outputs.compare(ours, found, contestant.form))
             all_of_it, half = observe.stretches(seen, found.offsets)
             result.runs.append(Run(all_of_it, half, seen.peak_rss, found.size, outputs.difference(ours, found)))
             say(told(result))
     return list(results.values())
 
 
-def whole(found):
-    """The outputs that all are compared with, if nothing is wrong with them by themselves."""
-    told = outputs.problems(found)
+def reference(contestant, job, broker, patience, source_ends):
+    """The outputs that all are compared with. The run is not timed: it warms the broker, which is a JVM too."""
+    say(f"{contestant.title}, to warm the broker up")
+    try:
+        _, found = run(contestant, job, broker, patience, source_ends)
+        told = outputs.problems(found)
+    except (RuntimeError, KafkaException) as failed:
+        told = [str(failed)]
     if told:
-        raise RuntimeError("; ".join(told))
+        raise SystemExit(f"nothing to compare with: {'; '.join(told)}\n{end_of_log(job)}")
     return found
 
 
-def run(contestant, job, readings, patience, source_ends):
+def run(contestant, job, broker, patience, source_ends):
     job.folder.mkdir()
     # A client of its own for each: one that has met a missing topic goes on for a while to believe it missing.
     topics = Topics(job.brokers)
@@ -61,7 +65,8 @@ def run(contestant, job, readings, patience, source_ends):
     try:
         with running(contestant, job) as processes:
             quiet = max(QUIET, QUIET_COMMITS * contestant.commit_interval)
-            seen = observe.watch(lambda: topics.ends(job.output, PARTITIONS), processes, readings, quiet, patience)
+            watched = observe.Watched(processes, broker.pid, lambda: topics.ends(job.output, PARTITIONS))
+            seen = observe.watch(watched, sum(source_ends), quiet, patience)
         return seen, outputs.read(job.brokers, job.output, source_ends, contestant.form)
     finally:
         topics.delete(job.output)
@@ -81,7 +86,10 @@ def told(result):
     whole = result.runs[-1].whole
     if not whole:
         return "  all in one commit: too few readings for a rate"
-    return f"  {whole.rate:,.0f} readings/s over {whole.readings:,} in {whole.seconds:.2f} s, {whole.cpu:.2f} CPU s"
+    return (
+        f"  {whole.rate:,.0f} readings/s over {whole.readings:,} in {whole.seconds:.2f} s, {whole.cpu:.2f} CPU s, "
+        f"{whole.broker_cpu:.2f} of the broker"
+    )
 
 
 def say(text):

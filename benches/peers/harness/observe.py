@@ -1,7 +1,7 @@
 """Watches one contestant from outside: what is visible at which instant, and what its processes used until then.
 
 ```text
-   every 20 ms:  (instant, last stable offset of each output partition, CPU seconds of the processes)
+   every 20 ms:  (instant, last stable offset of each output partition, CPU seconds of the processes and the broker)
    afterwards:   one read_committed pass finds the offset of each output  (outputs.py)
    together:     how many outputs were visible at each instant
 ```
@@ -15,6 +15,7 @@ Not here: starting and stopping processes (`contestant.py`).
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,11 +27,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Watch:
-    """What was seen of one run; all three lists are of one length."""
+    """What was seen of one run; all lists are of one length."""
 
     instants: list = field(default_factory=list)
     ends: list = field(default_factory=list)
     cpu: list = field(default_factory=list)
+    broker_cpu: list = field(default_factory=list)
     peak_rss: int = 0
 
 
@@ -41,6 +43,7 @@ class Stretch:
     readings: int
     seconds: float
     cpu: float
+    broker_cpu: float
 
     @property
     def rate(self):
@@ -50,9 +53,22 @@ class Stretch:
     def cpu_per_million(self):
         return self.cpu * 1e6 / self.readings
 
+    @property
+    def broker_cpu_per_million(self):
+        return self.broker_cpu * 1e6 / self.readings
 
-def watch(ends, processes, readings, quiet, patience):
-    """Until `readings` records are visible and nothing more came for `quiet` seconds; `ends` asks the broker.
+
+@dataclass(frozen=True)
+class Watched:
+    # Process ids of the contestant.
+    processes: list
+    broker: int
+    # Asks the broker for the last stable offset of each output partition.
+    ends: Callable[[], list]
+
+
+def watch(watched, readings, quiet, patience):
+    """Until `readings` records are visible and nothing more came for `quiet` seconds.
 
     Markers of transactions count as records here, so this may end too early only if a contestant falls silent for
     `quiet` seconds in the middle; what it lacks is found by who reads the outputs. Nothing new within `patience`
@@ -61,18 +77,19 @@ def watch(ends, processes, readings, quiet, patience):
     seen, changed, total = Watch(), time.monotonic(), 0
     while total < readings or time.monotonic() - changed < quiet:
         began = time.monotonic()
-        seen.ends.append(ends())
+        seen.ends.append(watched.ends())
         seen.instants.append(time.monotonic())
-        seen.cpu.append(sum(cpu_seconds(pid) for pid in processes))
+        seen.cpu.append(sum(cpu_seconds(pid) for pid in watched.processes))
+        seen.broker_cpu.append(cpu_seconds(watched.broker))
         if sum(seen.ends[-1]) != total:
             total, changed = sum(seen.ends[-1]), seen.instants[-1]
-        ended = [pid for pid in processes if not alive(pid)]
+        ended = [pid for pid in watched.processes if not alive(pid)]
         if ended:
             raise RuntimeError(f"a process ended by itself after {total} records")
         if time.monotonic() - changed > patience:
             raise RuntimeError(f"nothing new for {patience} s after {total} records of {readings}")
         time.sleep(max(0.0, INTERVAL - (time.monotonic() - began)))
-    seen.peak_rss = sum(peak_rss(pid) for pid in processes)
+    seen.peak_rss = sum(peak_rss(pid) for pid in watched.processes)
     return seen
 
 
@@ -97,6 +114,7 @@ def stretches(seen, offsets):
             int(visible[last] - visible[start]),
             seen.instants[last] - seen.instants[start],
             seen.cpu[last] - seen.cpu[start],
+            seen.broker_cpu[last] - seen.broker_cpu[start],
         )
 
     return stretch(first), stretch(half)

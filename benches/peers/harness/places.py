@@ -16,3 +16,7 @@ def runtime():
 
 def binary():
     return os.environ.get("FOREWARN_BIN") or str(ROOT / "target/release/forewarn")
+
+
+def relay():
+    return str(Path(binary()).parent / "examples/relay")

@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 
 from .contestant import Contestant
 from .observe import Stretch
+from .outputs import COPIES
 
 MEBI = 1024 * 1024
+
+# The contestant whose rate the others' are a share of.
+LIMIT = "relay-whole"
 
 # What the columns are, below the table.
 LEGEND = (
@@ -19,8 +23,10 @@ LEGEND = (
     "there to the last one; start-up, and what was committed first, is left out. The median of all rounds, and the "
     "slowest and the fastest. *second half*: the same from the instant at which half of all were visible, when a JVM "
     "is warm. *CPU*: user and system time of the contestant's processes between the same instants as *readings/s*; "
-    "the broker's is not in it. *bytes per output*: key, value and headers before compression; Forewarn's hold "
+    "*broker's CPU*: that of the broker. *bytes per output*: key, value and headers before compression; Forewarn's hold "
     "headers and, where anomalous, the contribution of each signal; those of peers do not, unless their name says so. "
+    "*of the relay*: readings/s as a share of those of the relay that copies whole messages, which is what the broker "
+    "and the clients allow on this machine. "
     "*score apart*: largest relative difference of a score from Forewarn's with one worker; every contestant in a row "
     "with figures published all readings exactly once, with equal keys, assets, event times and verdicts."
 )
@@ -55,20 +61,23 @@ class Result:
         return statistics.median(rates) if rates and not self.failure else None
 
 
-def row(result):
+def row(result, limit):
+    """`limit`: readings/s of the relay, where it ran."""
     if result.rate is None:
-        return f"| {result.contestant.title} | {result.failure or 'too few readings'} | | | | | |"
+        return f"| {result.contestant.title} | {result.failure or 'too few readings'} | | | | | | | |"
     rates, runs = result.rates(), result.runs
     spread = f" ({min(rates):,.0f} to {max(rates):,.0f})" if len(rates) > 1 else ""
     halves = [run.half.rate for run in runs if run.half]
     cells = [
         result.contestant.title,
         f"{result.rate:,.0f}{spread}",
+        f"{result.rate / limit:.0%}" if limit else "-",
         f"{statistics.median(halves):,.0f}" if halves else "-",
         f"{statistics.median(run.whole.cpu_per_million for run in runs if run.whole):.1f}",
+        f"{statistics.median(run.whole.broker_cpu_per_million for run in runs if run.whole):.1f}",
         f"{max(run.peak_rss for run in runs) / MEBI:,.0f}",
         f"{runs[0].size:,.0f}",
-        f"{max(run.apart for run in runs):.1e}",
+        "-" if result.contestant.form == COPIES else f"{max(run.apart for run in runs):.1e}",
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -85,10 +94,12 @@ def markdown(results, workload, readings, rounds, chart, note):
         "",
     ]
     lines += [note, ""] if note else []
+    limit = next((one.rate for one in results if one.contestant.name == LIMIT), None)
     lines += [
-        "| | readings/s | second half | CPU s per million | peak RSS, MiB | bytes per output | score apart |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *map(row, results),
+        "| | readings/s | of the relay | second half | CPU s per million | broker's CPU | peak RSS, MiB "
+        "| bytes per output | score apart |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        *(row(result, limit) for result in results),
         "",
         f"![Readings per second]({chart})",
         "",

@@ -11,8 +11,8 @@ use super::deliveries::{Deliveries, Failed};
 use super::sink::SinkError;
 use crate::pulse;
 
-/// Between two looks while records are in flight: `flush` and `commit_transaction` wait in steps of 100 ms.
-const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks at reports while records are in flight.
+const FLUSH_STEP: Duration = Duration::from_millis(50);
 
 /// Of an abort, between two looks at reports.
 const ABORT_STEP: Duration = Duration::from_millis(500);
@@ -23,13 +23,14 @@ pub(super) fn send(
     mut record: BaseRecord<'_, [u8], [u8]>,
 ) -> Result<(), SinkError> {
     let topic = record.topic;
-    let deadline = Instant::now() + ANSWER;
+    // A look at the clock for each record would cost a part of it.
+    let mut full_since: Option<Instant> = None;
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),
             // The queue is bounded: the worker waits, and so reads no more.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                if Instant::now() < deadline =>
+                if full_since.get_or_insert_with(Instant::now).elapsed() < ANSWER =>
             {
                 record = back;
                 pulse::call("poll", || producer.poll(Duration::from_millis(5)));
@@ -55,10 +56,9 @@ pub(super) fn wait_until_acknowledged(
             if Instant::now() > deadline {
                 return Err(SinkError::Unacknowledged);
             }
-            // Not a poll with that timeout: its last millisecond is a busy loop in the client, and would take
-            // the core from the broker that is waited for.
+            flush(producer, FLUSH_STEP);
+            // What did not arrive is in flight until its report has been taken.
             producer.poll(Duration::ZERO);
-            std::thread::sleep(IN_FLIGHT_PAUSE);
         }
         Ok(())
     })?;
@@ -69,6 +69,16 @@ pub(super) fn wait_until_acknowledged(
         }),
         None => Ok(()),
     }
+}
+
+/// Sends what waits, without lingering, and waits until nothing is in flight, for `most` at the longest.
+///
+/// Not rdkafka's own: it flushes for no time, so that what lingers goes on lingering, and then polls in steps of 100 ms.
+#[expect(unsafe_code, reason = "rdkafka has no function for it")]
+fn flush(producer: &BaseProducer<Deliveries>, most: Duration) {
+    let most = i32::try_from(most.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the producer outlives the call, which keeps nothing of it.
+    unsafe { rdkafka::bindings::rd_kafka_flush(producer.client().native_ptr(), most) };
 }
 
 /// Drops the open transaction, in short steps: an abort waits until the reports of records that did not arrive have

@@ -130,7 +130,7 @@ impl<'a> AnomalyRecord<'a> {
 }
 
 impl<'a> RulRecord<'a> {
-    pub(super) fn new(contract: &'a Contract, verdict: Verdict<'a>) -> Option<Self> {
+    pub(crate) fn new(contract: &'a Contract, verdict: Verdict<'a>) -> Option<Self> {
         let (
             Task::Rul(rul),
             Verdict::Rul {
@@ -165,7 +165,7 @@ impl<'a> RulRecord<'a> {
 }
 
 impl<'a> ClassRecord<'a> {
-    pub(super) fn new(contract: &'a Contract, verdict: Verdict<'a>) -> Option<Self> {
+    pub(crate) fn new(contract: &'a Contract, verdict: Verdict<'a>) -> Option<Self> {
         let (
             Task::Classification(told),
             Verdict::Class {
@@ -188,7 +188,7 @@ impl<'a> ClassRecord<'a> {
 }
 
 /// The outputs of a custom model by name.
-pub(super) fn custom<'a>(
+pub(crate) fn custom<'a>(
     contract: &'a Contract,
     verdict: Verdict<'a>,
 ) -> Option<Named<'a, CustomValue>> {
@@ -234,7 +234,10 @@ impl<T: Clone> Named<'_, T> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        match self {
+            Named::Borrowed(names, values) => names.is_empty() || values.is_empty(),
+            Named::Owned(pairs) => pairs.is_empty(),
+        }
     }
 }
 
@@ -259,7 +262,12 @@ impl<T: Clone + PartialEq> PartialEq for Named<'_, T> {
 
 impl<T: Clone + Serialize> Serialize for Named<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
+        match self {
+            Named::Borrowed(names, values) => serializer.collect_map(names.iter().zip(*values)),
+            Named::Owned(pairs) => {
+                serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+            }
+        }
     }
 }
 

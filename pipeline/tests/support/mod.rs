@@ -1,12 +1,13 @@
 //! What the tests of the engine share: a short way to write a configuration, and everything that is published.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::path::Path;
 
 use forewarn_models::Loader;
 use forewarn_pipeline::alarms::AlarmEvent;
+use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::marks::Mark;
 use forewarn_pipeline::message::Message;
 use forewarn_pipeline::notices::Notice;
@@ -14,7 +15,7 @@ use forewarn_pipeline::publish::{
     Encoder, Output, OutputRecord, Publisher, SetAside, SetAsideRecord,
 };
 use forewarn_pipeline::saved::{self, Change, SavedAsset};
-use forewarn_pipeline::{Config, Engine, Plan};
+use forewarn_pipeline::{Config, Engine, Plan, Prediction};
 use serde_json::{Value, json};
 
 /// A configuration with the models of the fixtures. A line `serve MODEL VIEW` is an entry of `[[models.serve]]`;
@@ -82,6 +83,47 @@ impl Publisher for Published {
     }
 }
 
+/// Publishes a step. The records of results are to have the bytes, and the ids, that the general serializer gives.
+fn publish(encoder: &mut Encoder, step: &Step<'_>, to: &mut Published) {
+    let results = step.results().chain(step.shadow_results());
+    let expected = results.map(|scored| {
+        let (view, head) = (scored.model.view, scored.head);
+        let view = step.plan.views[view].view.name();
+        let asset = step.asset(head.slot, head.asset);
+        let place = ("in", step.partition(head.slot));
+        let prediction = Prediction::new(&scored, view, asset, place);
+        let text = serde_json::to_string(&prediction).unwrap();
+        (text, prediction.id())
+    });
+    let expected = expected.collect();
+    let mut checked = Checked { to, expected };
+    let Ok(()) = encoder.publish(step, &mut checked);
+    assert!(checked.expected.is_empty());
+}
+
+struct Checked<'p> {
+    to: &'p mut Published,
+    /// Records of results with their ids, in order.
+    expected: VecDeque<(String, String)>,
+}
+
+impl Publisher for Checked<'_> {
+    type Error = Infallible;
+
+    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), Infallible> {
+        if let Output::Prediction { .. } | Output::Shadow = record.output {
+            let (text, id) = self.expected.pop_front().unwrap();
+            assert_eq!(str::from_utf8(record.payload).unwrap(), text);
+            assert!(record.headers.contains(&("ce_id", &id)));
+        }
+        self.to.record(record)
+    }
+
+    fn set_aside(&mut self, record: &SetAsideRecord<'_>) -> Result<(), Infallible> {
+        self.to.set_aside(record)
+    }
+}
+
 const FINGERPRINT: u64 = 42;
 
 /// The state of a partition, as it is written down.
@@ -132,7 +174,7 @@ impl<'a> Run<'a> {
     /// Takes the records `range` of a log of (asset, JSON).
     pub fn step(&mut self, log: &[(String, String)], range: std::ops::Range<usize>) {
         let step = self.engine.step(&messages(log, range)).unwrap();
-        let Ok(()) = self.encoder.publish(&step, &mut self.published);
+        publish(&mut self.encoder, &step, &mut self.published);
     }
 
     /// Takes a notice in; gives the mark that stands for it, if it was new.
@@ -156,7 +198,7 @@ impl<'a> Run<'a> {
     /// The state of all assets, in which everything is done that was due.
     pub fn state(&mut self) -> BTreeMap<String, SavedAsset> {
         let step = self.engine.reach_marks().unwrap();
-        let Ok(()) = self.encoder.publish(&step, &mut self.published);
+        publish(&mut self.encoder, &step, &mut self.published);
         self.engine.export(0).unwrap()
     }
 
@@ -174,7 +216,7 @@ impl<'a> Run<'a> {
 
     pub fn end(&mut self) {
         let step = self.engine.advance(0, i64::MAX).unwrap();
-        let Ok(()) = self.encoder.publish(&step, &mut self.published);
+        publish(&mut self.encoder, &step, &mut self.published);
     }
 
     pub fn sorted(self) -> Vec<(String, String)> {
