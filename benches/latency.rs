@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Readings of 10,000 simulated cars, 8 partitions, `deploy/cars.toml`. Generator, broker, service and reader share the
-//! machine. The first 5 s of a run are not counted, the next 20 s are. Event times are the generator's clock in
+//! machine; a run that is told as `to warm up` comes first. The first 5 s of a run are not counted, the next 20 s are. Event times are the generator's clock in
 //! microseconds, so what the generator's and the reader's client add is part of the figure. A rate that the machine does
 //! not bear shows as a latency of seconds; its row says how much was behind at the end.
 
@@ -56,15 +56,21 @@ fn main() {
         "{:<14} {:>11} {:>11} {:>10} {:>9} {:>9} {:>9} {:>9}",
         "", "asked/s", "sent/s", "behind", "p50 ms", "p99 ms", "p99.9 ms", "most ms"
     );
+    // The broker compiles its own code for a while, on the same cores.
+    run(&brokers, 20_000, Guarantee::AtLeastOnce, "to warm up");
     for rate in rates {
         for guarantee in [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce] {
-            run(&brokers, rate, guarantee);
+            let name = match guarantee {
+                Guarantee::ExactlyOnce => "exactly once",
+                Guarantee::AtLeastOnce => "at least once",
+            };
+            run(&brokers, rate, guarantee, name);
         }
     }
 }
 
-fn run(brokers: &str, rate: u64, guarantee: Guarantee) {
-    let name = format!("latency-{rate}-{guarantee:?}-{}", std::process::id());
+fn run(brokers: &str, rate: u64, guarantee: Guarantee, title: &str) {
+    let name = format!("latency-{rate}-{title}-{}", std::process::id()).replace(' ', "-");
     let config = config(brokers, &name, guarantee);
     let (kafka, input, output) = (
         config.kafka.clone(),
@@ -92,7 +98,7 @@ fn run(brokers: &str, rate: u64, guarantee: Guarantee) {
     let seen = reader.seen.load(Ordering::Relaxed);
     let mut latencies = reader.finish();
     shutdown.request();
-    serving
+    let ended = serving
         .join()
         .expect("the service does not panic")
         .expect("the service ends well");
@@ -102,17 +108,18 @@ fn run(brokers: &str, rate: u64, guarantee: Guarantee) {
         let place = ((latencies.len() - 1) as f64 * share) as usize;
         latencies[place] as f64 / 1e3
     };
-    let guarantee = match guarantee {
-        Guarantee::ExactlyOnce => "exactly once",
-        Guarantee::AtLeastOnce => "at least once",
-    };
     println!(
-        "{guarantee:<14} {rate:>11} {:>11.0} {behind:>10} {:>9.1} {:>9.1} {:>9.1} {:>9.1}",
+        "{title:<14} {rate:>11} {:>11.0} {behind:>10} {:>9.1} {:>9.1} {:>9.1} {:>9.1}",
         sent as f64 / took,
         at(0.5),
         at(0.99),
         at(0.999),
         at(1.0)
+    );
+    let commit = ended.commit_time.as_secs_f64() * 1e3 / ended.commits.max(1) as f64;
+    println!(
+        "  {} commits of {commit:.1} ms on average, {} batches",
+        ended.commits, ended.batches
     );
 }
 
@@ -147,7 +154,6 @@ fn generate(kafka: &Kafka, topic: &str, rate: u64) -> u64 {
         })
         .collect();
     let producer: BaseProducer = client::config(kafka, Role::Producer)
-        .set("linger.ms", "1")
         .create()
         .expect("a producer");
     let begun = Instant::now();

@@ -223,28 +223,31 @@ impl Source {
     }
 
     /// One message. What the client mends by itself, such as a lost connection, is only told.
-    fn take(&self, wait: Duration) -> KafkaResult<Option<BorrowedMessage<'_>>> {
-        match self.consumer.poll(wait).transpose() {
-            Err(error) if is_passing(&error) => {
-                // Once per outage: it repeats until a message comes.
-                if !self.outage.replace(true) {
-                    tracing::warn!(%error, "the brokers are not reached; the client keeps trying");
+    fn take(&self, mut wait: Duration) -> KafkaResult<Option<BorrowedMessage<'_>>> {
+        loop {
+            match self.consumer.poll(wait).transpose() {
+                Err(error) if is_passing(&error) => {
+                    // Once per outage: it repeats until a message comes.
+                    if !self.outage.replace(true) {
+                        tracing::warn!(%error, "the brokers are not reached; the client keeps trying");
+                    }
+                    return Ok(None);
                 }
-                Ok(None)
-            }
-            Err(KafkaError::PartitionEOF(partition)) => {
-                if let Some(end) = self.fetched_end(partition) {
-                    self.ends.borrow_mut().insert(partition, end);
+                // It stands among the messages, behind nearly each one where they come one by one.
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    if let Some(end) = self.fetched_end(partition) {
+                        self.ends.borrow_mut().insert(partition, end);
+                    }
+                    wait = Duration::ZERO;
                 }
-                Ok(None)
-            }
-            Ok(Some(message)) => {
-                if self.outage.replace(false) {
-                    tracing::info!("messages come again");
+                Ok(Some(message)) => {
+                    if self.outage.replace(false) {
+                        tracing::info!("messages come again");
+                    }
+                    return Ok(Some(message));
                 }
-                Ok(Some(message))
+                other => return other,
             }
-            other => other,
         }
     }
 
