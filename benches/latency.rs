@@ -162,7 +162,7 @@ fn generate(kafka: &Kafka, topic: &str, rate: u64) -> u64 {
     while begun.elapsed() < WARM_UP + COUNTED {
         let due = (begun.elapsed().as_secs_f64() * rate as f64) as u64;
         let micros = now();
-        for _ in sent..due {
+        while sent < due {
             let (key, rest) = &readings[sent as usize % readings.len()];
             message.clear();
             message.extend_from_slice(
