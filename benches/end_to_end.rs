@@ -4,9 +4,9 @@
 //!   scripts/kafka.sh with -- cargo bench --bench end_to_end
 //! ```
 //!
-//! Sizes: 1,000,000 readings of 100,000 simulated cars, half of which have a fault in the end, and 209,536 of 1,600 engines, 8 partitions, one worker,
-//! exactly once with a commit every 25 ms; the broker is on the same machine and takes its share of it. CPU
-//! is that of this process, the broker's not counted.
+//! Sizes: 1,000,000 readings of 100,000 simulated cars, half of which have a fault in the end, and 209,536 of 1,600
+//! engines, 8 partitions, one worker, exactly once with a commit every 25 ms; the broker is on the same machine and
+//! takes its share of it. CPU is that of this process, the broker's not counted.
 
 use std::path::Path;
 use std::process::Command;
