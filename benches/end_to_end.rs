@@ -8,21 +8,23 @@
 //! engines, 8 partitions, one worker, exactly once with a commit every 25 ms; the broker is on the same machine and
 //! takes its share of it. CPU is that of this process, the broker's not counted.
 
+mod support;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use forewarn_models::Loader;
+use forewarn_pipeline::Config;
 use forewarn_pipeline::config::{ContributionsOf, OrNever};
 use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::topics;
-use forewarn_pipeline::{Config, Service, Shutdown};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use support::{PARTITIONS, Serving, commits, cpu_seconds};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const PARTITIONS: usize = 8;
 /// Fleets of 100 engines.
 const FLEETS: u64 = 16;
 
@@ -151,23 +153,10 @@ fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce
 }
 
 fn run(name: &str, config: Config, readings: u64) {
-    let service = Service::new(config, Loader::trusted()).expect("the shipped models");
-    let (metrics, shutdown) = (service.metrics(), Shutdown::default());
-    let stop = shutdown.clone();
-    let serving = std::thread::spawn(move || service.run(&stop, Some(PARTITIONS)));
-    // Joining the group is no part of the rate.
-    while metrics.totals().partitions < PARTITIONS as u64 && !shutdown.is_requested() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let serving = Serving::start(config);
     let (begun, cpu) = (Instant::now(), cpu_seconds());
-    while metrics.totals().readings < readings && !shutdown.is_requested() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    shutdown.request();
-    let ended = serving
-        .join()
-        .expect("the service does not panic")
-        .expect("the service ends well");
+    serving.wait_for(readings);
+    let ended = serving.end();
     let (took, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     assert_eq!(ended.readings, readings);
     // Each reading has a result from the model over single readings, if from no other.
@@ -177,28 +166,5 @@ fn run(name: &str, config: Config, readings: u64) {
         "{name:<44} {:>12.0} {per_million:>16.2}",
         readings as f64 / took
     );
-    let commit = ended.commit_time.as_secs_f64() * 1e3 / ended.commits.max(1) as f64;
-    println!(
-        "  {} commits of {commit:.1} ms on average, {} batches",
-        ended.commits, ended.batches
-    );
-}
-
-/// User and system time of this process so far.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    // Fields 14 and 15 of proc(5), in clock ticks of 1/100 s.
-    let ticks = |i: usize| {
-        fields
-            .get(i)
-            .and_then(|field| field.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
-    (ticks(11) + ticks(12)) / 100.0
+    println!("  {}", commits(&ended));
 }

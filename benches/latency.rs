@@ -13,27 +13,29 @@
 //! of the figure. A rate that the machine does not bear shows as a latency of seconds; its row says how much was behind
 //! at the end.
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use forewarn_models::Loader;
+use forewarn_pipeline::Config;
 use forewarn_pipeline::config::{Guarantee, Kafka};
 use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::topics;
 use forewarn_pipeline::prediction::EventTimestamp;
-use forewarn_pipeline::{Config, Service, Shutdown};
 use forewarn_training::cars::{Fleet, FleetConfig, write_json};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use support::{PARTITIONS, Serving, commits};
+
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const PARTITIONS: usize = 8;
 const CARS: u32 = 10_000;
 const RATES: [u64; 3] = [5_000, 10_000, 20_000];
 const WARM_UP: Duration = Duration::from_secs(5);
@@ -79,13 +81,7 @@ fn run(brokers: &str, rate: u64, guarantee: Guarantee, title: &str) {
         config.sink.predictions.clone(),
     );
     topics::require_one(&kafka, &input, Some(PARTITIONS)).expect("a topic");
-    let service = Service::new(config, Loader::trusted()).expect("the shipped models");
-    let (metrics, shutdown) = (service.metrics(), Shutdown::default());
-    let stop = shutdown.clone();
-    let serving = std::thread::spawn(move || service.run(&stop, Some(PARTITIONS)));
-    while metrics.totals().partitions < PARTITIONS as u64 && !shutdown.is_requested() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let serving = Serving::start(config);
     let count_from = now() + WARM_UP.as_micros() as i64;
     let reader = Reader::start(&kafka, &output, count_from);
     let begun = Instant::now();
@@ -98,11 +94,7 @@ fn run(brokers: &str, rate: u64, guarantee: Guarantee, title: &str) {
     }
     let seen = reader.seen.load(Ordering::Relaxed);
     let mut latencies = reader.finish();
-    shutdown.request();
-    let ended = serving
-        .join()
-        .expect("the service does not panic")
-        .expect("the service ends well");
+    let ended = serving.end();
     assert_eq!(seen, sent, "each reading has one output");
     latencies.sort_unstable();
     let at = |share: f64| {
@@ -117,11 +109,7 @@ fn run(brokers: &str, rate: u64, guarantee: Guarantee, title: &str) {
         at(0.999),
         at(1.0)
     );
-    let commit = ended.commit_time.as_secs_f64() * 1e3 / ended.commits.max(1) as f64;
-    println!(
-        "  {} commits of {commit:.1} ms on average, {} batches",
-        ended.commits, ended.batches
-    );
+    println!("  {}", commits(&ended));
 }
 
 fn config(brokers: &str, name: &str, guarantee: Guarantee) -> Config {

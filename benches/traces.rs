@@ -10,24 +10,26 @@
 //! same machine and take their share of it; CPU is that of this process, in which the collector is a thread that reads
 //! and forgets.
 
+mod support;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use forewarn_models::Loader;
+use forewarn_pipeline::Config;
 use forewarn_pipeline::config::Traces;
 use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::topics;
-use forewarn_pipeline::{Config, Service, Shutdown};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use support::{PARTITIONS, Serving, cpu_seconds};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const PARTITIONS: usize = 8;
 const ROUNDS: usize = 5;
 /// Every how many messages one is sampled.
 const SAMPLED: usize = 100;
@@ -196,36 +198,11 @@ fn length_of_request(stream: &mut BufReader<std::net::TcpStream>) -> Option<usiz
 
 /// Readings per second, and seconds of processor time per million of them.
 fn drain(config: Config, readings: u64) -> (f64, f64) {
-    let service = Service::new(config, Loader::trusted()).expect("the shipped models");
-    let (metrics, shutdown) = (service.metrics(), Shutdown::default());
-    let stop = shutdown.clone();
-    let serving = std::thread::spawn(move || service.run(&stop, Some(PARTITIONS)));
-    // Joining the group is no part of the rate.
-    while metrics.totals().partitions < PARTITIONS as u64 && !shutdown.is_requested() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let serving = Serving::start(config);
     let (begun, cpu) = (Instant::now(), cpu_seconds());
-    while metrics.totals().readings < readings && !shutdown.is_requested() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    serving.wait_for(readings);
     let (took, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    shutdown.request();
-    let ended = serving
-        .join()
-        .expect("the service does not panic")
-        .expect("the service ends well");
+    let ended = serving.end();
     assert_eq!(ended.readings, readings);
     (readings as f64 / took, cpu * 1e6 / readings as f64)
-}
-
-/// User and system time of this process so far.
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let behind_name = stat.rsplit(')').next().unwrap_or_default();
-    // Fields 14 and 15 of proc(5), in clock ticks of 1/100 s.
-    let ticks = behind_name.split_whitespace().skip(11).take(2);
-    ticks
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum::<f64>()
-        / 100.0
 }

@@ -417,8 +417,12 @@ fn plain_of<'s, 'p>(
 
 fn write_json(to: &mut Vec<u8>, record: &impl Serialize) {
     to.clear();
+    append_json(to, record);
+}
+
+fn append_json(to: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     // Writing to memory, of finite numbers and text, can't fail.
-    let _ = serde_json::to_writer(to, record);
+    let _ = serde_json::to_writer(to, value);
 }
 
 /// Something that Forewarn says, as a CloudEvent about an asset.

@@ -16,6 +16,7 @@
 use forewarn_models::{ScoreOrder, Verdict};
 use serde::Serialize;
 
+use super::append_json as json;
 use crate::engine::Scored;
 use crate::plan::PlannedModel;
 use crate::prediction::{ClassRecord, RulRecord, custom};
@@ -27,8 +28,9 @@ pub(super) struct Plain<'p> {
     planned: &'p PlannedModel,
     /// From the model to the partition of the source.
     middle: Vec<u8>,
-    /// `"name":` of each feature that an anomaly tells the contribution of.
+    /// `"name":` of each feature that an anomaly tells the contribution of, and of each that others are attributed to.
     contributors: Vec<Vec<u8>>,
+    features: Vec<Vec<u8>>,
     /// `topic-` and `-model@version`: what an id begins and ends with.
     id: (String, String),
 }
@@ -53,16 +55,11 @@ impl<'p> Plain<'p> {
         middle.extend_from_slice(br#","source":{"topic":"#);
         json(&mut middle, topic);
         middle.extend_from_slice(br#","partition":"#);
-        let contributors = model.contract.contributors().iter().map(|name| {
-            let mut key = Vec::new();
-            json(&mut key, name);
-            key.push(b':');
-            key
-        });
         Plain {
             planned,
             middle,
-            contributors: contributors.collect(),
+            contributors: keys(model.contract.contributors()),
+            features: keys(&model.contract.features),
             id: (
                 format!("{topic}-"),
                 format!("-{}@{}", model.name, model.version),
@@ -112,9 +109,7 @@ impl<'p> Plain<'p> {
         payload.push(b'}');
         self.verdict(verdict, scored.tells_contributions, payload);
         if let Some(shares) = scored.attribution.filter(|shares| !shares.is_empty()) {
-            payload.extend_from_slice(br#","attribution":"#);
-            let names = &self.planned.model.contract.features;
-            object(payload, names.iter().zip(shares));
+            shares_of(payload, "attribution", &self.features, shares);
         }
         payload.push(b'}');
         for part in [&self.id.0, partition, "-", offset, &self.id.1] {
@@ -140,17 +135,7 @@ impl<'p> Plain<'p> {
                 }
                 field(payload, "anomalous", &verdict.anomalous());
                 if tells_contributions && !contributions.is_empty() {
-                    payload.extend_from_slice(br#","contributions":{"#);
-                    for (i, (name, share)) in
-                        self.contributors.iter().zip(contributions).enumerate()
-                    {
-                        if i > 0 {
-                            payload.push(b',');
-                        }
-                        payload.extend_from_slice(name);
-                        json(payload, share);
-                    }
-                    payload.push(b'}');
+                    shares_of(payload, "contributions", &self.contributors, contributions);
                 }
                 if order != ScoreOrder::Higher {
                     field(payload, "order", &order);
@@ -178,17 +163,27 @@ fn field(to: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
     json(to, value);
 }
 
-fn object<'a>(to: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a String, &'a f32)>) {
-    for (i, (name, value)) in pairs.enumerate() {
-        to.push(if i == 0 { b'{' } else { b',' });
-        json(to, name);
-        to.push(b':');
-        json(to, value);
+/// Another field: each name with its share.
+fn shares_of(to: &mut Vec<u8>, field: &str, keys: &[Vec<u8>], shares: &[f32]) {
+    to.extend_from_slice(b",\"");
+    to.extend_from_slice(field.as_bytes());
+    to.extend_from_slice(b"\":{");
+    for (i, (key, share)) in keys.iter().zip(shares).enumerate() {
+        if i > 0 {
+            to.push(b',');
+        }
+        to.extend_from_slice(key);
+        json(to, share);
     }
     to.push(b'}');
 }
 
-fn json(to: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    // Writing to memory, of finite numbers and text, can't fail.
-    let _ = serde_json::to_writer(to, value);
+fn keys(names: &[String]) -> Vec<Vec<u8>> {
+    let key = |name: &String| {
+        let mut key = Vec::new();
+        json(&mut key, name);
+        key.push(b':');
+        key
+    };
+    names.iter().map(key).collect()
 }
