@@ -337,6 +337,8 @@ impl Feeder {
             .set("bootstrap.servers", brokers)
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.messages", "1000000")
+            // Without it a broker that comes back may take a later batch before an earlier one.
+            .set("enable.idempotence", "true")
             // What the service may not send, others may.
             .set("message.max.bytes", "2000000")
             .create()
