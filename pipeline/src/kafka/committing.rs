@@ -1,6 +1,6 @@
 //! What a worker commits: outputs, the offsets that they come from, and now and then state, in one transaction.
 //!
-//! Not here: when (`worker.rs`), the transaction itself (`sink.rs`), which state is written down (`writing.rs`).
+//! Not here: when (`due.rs`), the transaction itself (`sink.rs`), which state is written down (`writing.rs`).
 
 use std::time::Instant;
 
@@ -85,8 +85,9 @@ impl Worker {
         }
         self.committed.extend(offsets);
         self.swapping.said();
-        self.last_commit = Instant::now();
-        let took = begun.elapsed();
+        let now = Instant::now();
+        let took = now - begun;
+        self.due.committed(took, now);
         tracing::debug!(worker = self.number, ?took, "committed");
         self.metrics.stage(Stage::Commit, took);
         Ok(())

@@ -13,7 +13,7 @@
 //! `replay.rs`. `renewal.rs` replaces clients that have wedged, `settling.rs` ends what they left undecided.
 //! `identity.rs` refuses to start beside a process of the same identity, `farewell.rs` tells it which static members
 //! have stopped, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be. `committing.rs` is
-//! what a worker commits, `failure.rs` what ends its turn. `writing.rs` says when state is written down, `traced.rs` which spans there are of sampled messages, `crossed.rs` when a model drifts.
+//! what a worker commits, `due.rs` when, `failure.rs` what ends its turn. `writing.rs` says when state is written down, `traced.rs` which spans there are of sampled messages, `crossed.rs` when a model drifts.
 //! `killpoint.rs` names where a test may let the process die.
 //!
 //! `published.rs` reads outputs, to be compared with what the log gives.
@@ -32,6 +32,7 @@ pub mod copy;
 mod crossed;
 pub mod dead_letters;
 pub mod deliveries;
+mod due;
 mod failure;
 mod farewell;
 mod identity;

@@ -13,7 +13,7 @@
 //! Invariant: the state is rebuilt from the log, never kept across an abort. After an error the records
 //! since the last commit are read again as if for the first time.
 //!
-//! Not here: what is committed (`committing.rs`), errors and what they mean (`failure.rs`), how it comes to that state
+//! Not here: what is committed (`committing.rs`) and when (`due.rs`), errors and what they mean (`failure.rs`), how it comes to that state
 //! (`takeover.rs`), when it is written down (`writing.rs`), swaps (`swapping.rs`), and clients that have wedged
 //! (`renewal.rs`).
 
@@ -28,6 +28,7 @@ use rdkafka::message::BorrowedMessage;
 
 use super::client;
 use super::crossed;
+use super::due::Due;
 use super::failure::WorkerError;
 use super::idle::Quiet;
 use super::lag::Lag;
@@ -87,7 +88,7 @@ pub struct Worker {
     pub(super) unsettled: bool,
     /// State of each owned partition that was written down.
     pub(super) written: HashMap<i32, Written>,
-    pub(super) last_commit: Instant,
+    pub(super) due: Due,
     /// Can anything become due without a record?
     has_timers: bool,
     pub(super) quiet: Quiet,
@@ -146,7 +147,7 @@ impl Worker {
             farewells: HashSet::new(),
             unsettled: false,
             written: HashMap::new(),
-            last_commit: Instant::now(),
+            due: Due::new(config.delivery.commit_interval, Instant::now()),
             swapping: Swapping::new(links, rules, name),
             failed: HashSet::new(),
             drift: Watcher::new(&config),
@@ -228,10 +229,8 @@ impl Worker {
 
     /// One batch, and what is due after it.
     fn turn(&mut self) -> Result<(), WorkerError> {
-        let interval = self.config.delivery.commit_interval;
-        let due = interval.saturating_sub(self.last_commit.elapsed());
         let idle = if self.has_uncommitted() {
-            due.min(IDLE)
+            self.due.within(Instant::now()).min(IDLE)
         } else {
             IDLE
         };
@@ -249,7 +248,7 @@ impl Worker {
         }
         // A partition may have gone quiet since its state was written down.
         let has_work = self.has_uncommitted() || !self.to_write(State::Due).is_empty();
-        if has_work && self.last_commit.elapsed() >= interval {
+        if has_work && self.due.within(Instant::now()).is_zero() {
             self.commit()?;
         }
         self.tell();
@@ -269,6 +268,7 @@ impl Worker {
             swapping,
             lag,
             pace,
+            due,
             drift,
             config,
             ..
@@ -285,6 +285,7 @@ impl Worker {
         let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
         let begun = Instant::now();
         source.poll(idle, most, &mut batch)?;
+        due.read(batch.len() == most);
         if batch.is_empty() {
             sink.poll();
             return Ok(());
