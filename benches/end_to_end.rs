@@ -11,7 +11,6 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use forewarn_pipeline::Config;
@@ -20,7 +19,7 @@ use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::topics;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use support::{PARTITIONS, Serving, commits, cpu_seconds};
+use support::{PARTITIONS, Serving, commits, cpu_seconds, feed};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -40,12 +39,17 @@ fn main() {
         "deploy/cars.toml",
         1_000_000,
         |topic| {
-            feed(
+            let partitions = PARTITIONS.to_string();
+            let cars = ["cars", "--assets", "100000", "--steps", "10"];
+            let to = [
+                "--topic",
+                topic,
+                "--brokers",
                 &brokers,
-                &[
-                    "cars", "--assets", "100000", "--steps", "10", "--topic", topic,
-                ],
-            );
+                "--partitions",
+                &partitions,
+            ];
+            feed(&[&cars[..], &to].concat());
         },
     );
     let data = std::env::var("FOREWARN_DATA").unwrap_or_else(|_| "../shared/data".into());
@@ -68,7 +72,7 @@ fn feed_fleets(brokers: &str, data: &str, topic: &str) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let file = dir.path().join("engines.jsonl");
     let path = file.to_str().expect("UTF-8 path");
-    forewarn_feed(&["cmapss", "--data", data, "--output", path]);
+    feed(&["cmapss", "--data", data, "--output", path]);
     let mut kafka = Config::load(Path::new("deploy/turbofan.toml"))
         .expect("the shipped configuration")
         .kafka;
@@ -92,24 +96,6 @@ fn feed_fleets(brokers: &str, data: &str, topic: &str) {
     producer
         .flush(Duration::from_secs(60))
         .expect("acknowledged");
-}
-
-fn feed(brokers: &str, args: &[&str]) {
-    let partitions = PARTITIONS.to_string();
-    forewarn_feed(&[args, &["--brokers", brokers, "--partitions", &partitions]].concat());
-}
-
-fn forewarn_feed(args: &[&str]) {
-    let fed = Command::new(env!("CARGO_BIN_EXE_forewarn"))
-        .arg("feed")
-        .args(args)
-        .output()
-        .expect("the binary starts");
-    assert!(
-        fed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&fed.stderr)
-    );
 }
 
 /// Fills a topic and drains it: as by default, with contributions in all results, with state never written down, and all
@@ -153,7 +139,7 @@ fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce
 }
 
 fn run(name: &str, config: Config, readings: u64) {
-    let serving = Serving::start(config);
+    let serving = Serving::start(config, PARTITIONS);
     let (begun, cpu) = (Instant::now(), cpu_seconds());
     serving.wait_for(readings);
     let ended = serving.end();

@@ -81,7 +81,7 @@ fn run(brokers: &str, rate: u64, guarantee: Guarantee, title: &str) {
         config.sink.predictions.clone(),
     );
     topics::require_one(&kafka, &input, Some(PARTITIONS)).expect("a topic");
-    let serving = Serving::start(config);
+    let serving = Serving::start(config, PARTITIONS);
     let count_from = now() + WARM_UP.as_micros() as i64;
     let reader = Reader::start(&kafka, &output, count_from);
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What each stage costs, in nanoseconds per reading, on one core.
+//! What each stage costs, in nanoseconds and allocations per reading, on one core.
 //!
 //! ```text
 //!   cargo bench --bench stages
@@ -6,8 +6,11 @@
 //!
 //! Sizes: 200,000 readings of 10,000 simulated cars with 18 signals; 100,000 readings of 1,000 engines with
 //! 14 signals, LSTM over 30 rows. Seeds are fixed. Every stage is measured in the same run, best of five;
-//! the machine's noise is why a share is worth more than a figure.
+//! the machine's noise is why a share is worth more than a figure. To compare with, in the same run: each number of the
+//! messages found and parsed and nothing else, and the models alone as the limit of scoring.
 
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
@@ -21,14 +24,47 @@ use forewarn_pipeline::{Config, Engine, Plan};
 use forewarn_training::cars::{Fleet, FleetConfig, write_json};
 
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: Counting = Counting(tikv_jemallocator::Jemalloc);
+
+/// The service's allocator, and how often this thread has asked it for memory.
+struct Counting(tikv_jemallocator::Jemalloc);
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "what allocates is unsafe to implement")]
+// SAFETY: all of it is handed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { self.0.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        unsafe { self.0.dealloc(memory, layout) }
+    }
+}
 
 const BATCH: usize = 8_192;
 const RUNS: usize = 5;
 
 fn main() {
     let (cars, engines) = (cars(10_000, 200_000), engines(1_000, 100_000));
-    println!("{:<48} {:>12} {:>12}", "", "ns/reading", "readings/s");
+    println!(
+        "{:<48} {:>12} {:>12} {:>12}",
+        "", "ns/reading", "readings/s", "allocations"
+    );
     for (name, config, log) in [
         ("cars, autoencoder per reading", "deploy/cars.toml", &cars),
         (
@@ -39,6 +75,10 @@ fn main() {
     ] {
         println!("{name}");
         let config = Config::load(Path::new(config)).expect("the shipped configuration");
+        report(
+            "standard library: numbers found and parsed",
+            best(log.len(), || numbers(log)),
+        );
         report(
             "decode, features, sequences",
             best(log.len(), || run(&config, log, Until::State)),
@@ -56,8 +96,8 @@ fn main() {
             best(log.len(), || run(&config, log, Until::Drift)),
         );
         for served in &config.models.serve {
-            let name = format!("raw ONNX Runtime, {}, batches of 256", served.name);
-            report(&name, raw(&config, &served.name, log.len()));
+            let name = format!("limit: {} alone, batches of 256", served.name);
+            report(&name, alone(&config, &served.name, log.len()));
         }
     }
 }
@@ -72,8 +112,48 @@ enum Until {
     Drift,
 }
 
-/// Takes the log through an engine in batches; gives seconds.
-fn run(config: &Config, log: &Log, until: Until) -> f64 {
+/// Time and allocations of what is measured.
+#[derive(Clone, Copy)]
+struct Taken {
+    seconds: f64,
+    allocations: u64,
+}
+
+impl Taken {
+    fn by(work: impl FnOnce()) -> Self {
+        let (begun, before) = (Instant::now(), ALLOCATIONS.get());
+        work();
+        Taken {
+            seconds: begun.elapsed().as_secs_f64(),
+            allocations: ALLOCATIONS.get() - before,
+        }
+    }
+}
+
+/// What a decoder is compared with: walks through each message, and parses what follows a colon as the standard library
+/// does, if it is a number.
+fn numbers(log: &Log) -> Taken {
+    Taken::by(|| {
+        let mut sum = 0.0;
+        for (_, payload) in log {
+            let mut rest = payload.as_slice();
+            while let Some(colon) = rest.iter().position(|byte| *byte == b':') {
+                rest = &rest[colon + 1..];
+                let ends = |byte: &u8| matches!(byte, b',' | b'}');
+                let end = rest.iter().position(ends).unwrap_or(rest.len());
+                let number = std::str::from_utf8(&rest[..end]).ok();
+                sum += number
+                    .and_then(|text| text.parse::<f64>().ok())
+                    .unwrap_or(0.0);
+                rest = &rest[end..];
+            }
+        }
+        black_box(sum);
+    })
+}
+
+/// Takes the log through an engine in batches.
+fn run(config: &Config, log: &Log, until: Until) -> Taken {
     let mut plan = Plan::build(config, &Loader::trusted()).expect("the shipped models");
     if until == Until::State {
         plan.score_nothing();
@@ -93,18 +173,18 @@ fn run(config: &Config, log: &Log, until: Until) -> f64 {
             payload: Some(payload),
         })
         .collect();
-    let begun = Instant::now();
-    for batch in messages.chunks(BATCH) {
-        let step = engine.step(batch).expect("the engine goes on");
-        assert!(step.refused.is_empty(), "every reading of the log is good");
-        if matches!(until, Until::Records | Until::Drift) {
-            let Ok(()) = encoder.publish(&step, &mut Discard);
+    Taken::by(|| {
+        for batch in messages.chunks(BATCH) {
+            let step = engine.step(batch).expect("the engine goes on");
+            assert!(step.refused.is_empty(), "every reading of the log is good");
+            if matches!(until, Until::Records | Until::Drift) {
+                let Ok(()) = encoder.publish(&step, &mut Discard);
+            }
+            if until == Until::Drift {
+                watcher.look(&step, &live, Instant::now());
+            }
         }
-        if until == Until::Drift {
-            watcher.look(&step, &live, Instant::now());
-        }
-    }
-    begun.elapsed().as_secs_f64()
+    })
 }
 
 /// Encoded records end here.
@@ -124,8 +204,8 @@ impl Publisher for Discard {
     }
 }
 
-/// The limit: the model alone on inputs that are ready. Nanoseconds per row.
-fn raw(config: &Config, name: &str, rows: usize) -> f64 {
+/// The limit: the model alone on inputs that are ready, a row for each reading.
+fn alone(config: &Config, name: &str, rows: usize) -> Reading {
     let runtime = Runtime::load(None).expect("ONNX Runtime: run `make setup`");
     let files = Repository::new(&config.models.repository)
         .resolve(name, None)
@@ -135,23 +215,40 @@ fn raw(config: &Config, name: &str, rows: usize) -> f64 {
     let input: Vec<f32> = (0..256 * row).map(|i| (i % 89) as f32 * 0.1).collect();
     let mut verdicts = Verdicts::default();
     best(rows / 256 * 256, || {
-        let begun = Instant::now();
-        for _ in 0..rows / 256 {
-            verdicts.clear();
-            model.score(&input, &mut verdicts).expect("scored");
-        }
-        begun.elapsed().as_secs_f64()
+        Taken::by(|| {
+            for _ in 0..rows / 256 {
+                verdicts.clear();
+                model.score(&input, &mut verdicts).expect("scored");
+            }
+        })
     })
 }
 
-/// Nanoseconds per reading, the best of the runs.
-fn best(readings: usize, mut run: impl FnMut() -> f64) -> f64 {
-    let seconds = (0..RUNS).map(|_| run()).fold(f64::INFINITY, f64::min);
-    seconds * 1e9 / readings as f64
+/// What one reading costs.
+struct Reading {
+    nanos: f64,
+    allocations: f64,
 }
 
-fn report(stage: &str, nanos: f64) {
-    println!("  {stage:<46} {nanos:>12.0} {:>12.0}", 1e9 / nanos);
+/// The best of the runs.
+fn best(readings: usize, mut run: impl FnMut() -> Taken) -> Reading {
+    let runs: Vec<Taken> = (0..RUNS).map(|_| run()).collect();
+    let seconds = runs
+        .iter()
+        .map(|run| run.seconds)
+        .fold(f64::INFINITY, f64::min);
+    let allocations = runs.iter().map(|run| run.allocations).min().unwrap_or(0);
+    Reading {
+        nanos: seconds * 1e9 / readings as f64,
+        allocations: allocations as f64 / readings as f64,
+    }
+}
+
+fn report(stage: &str, Reading { nanos, allocations }: Reading) {
+    println!(
+        "  {stage:<46} {nanos:>12.0} {:>12.0} {allocations:>12.3}",
+        1e9 / nanos
+    );
 }
 
 /// A log of one partition: key and payload.

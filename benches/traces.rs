@@ -198,7 +198,7 @@ fn length_of_request(stream: &mut BufReader<std::net::TcpStream>) -> Option<usiz
 
 /// Readings per second, and seconds of processor time per million of them.
 fn drain(config: Config, readings: u64) -> (f64, f64) {
-    let serving = Serving::start(config);
+    let serving = Serving::start(config, PARTITIONS);
     let (begun, cpu) = (Instant::now(), cpu_seconds());
     serving.wait_for(readings);
     let (took, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds() - cpu);

@@ -25,6 +25,7 @@
 mod feed;
 #[path = "windows/peer.rs"]
 mod peer;
+mod support;
 
 use std::path::Path;
 use std::time::Instant;
@@ -34,6 +35,7 @@ use forewarn_pipeline::state::PartitionState;
 use forewarn_pipeline::{Config, Engine, Plan};
 
 use feed::Feed;
+use support::memory;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -264,14 +266,6 @@ fn run(shape: &Shape, with_state: bool, assets: usize) -> Told {
     }
     told.peak = memory("VmHWM:");
     told
-}
-
-/// A figure of this process in KiB.
-fn memory(name: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
 }
 
 fn config(shape: &Shape, with_state: bool) -> Config {

@@ -1,6 +1,7 @@
 //! What benches on a real Kafka share: a service in this process, and what the process has used.
 #![allow(dead_code, reason = "each bench uses its part")]
 
+use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use forewarn_pipeline::metrics::{Metrics, Totals};
 use forewarn_pipeline::service::ServiceError;
 use forewarn_pipeline::{Config, Service, Shutdown};
 
-/// Of every topic here.
+/// Of a topic, where nothing else is said.
 pub const PARTITIONS: usize = 8;
 
 /// A service in a thread of this process.
@@ -22,18 +23,19 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts it, and waits until it has all partitions: joining the group is no part of a rate.
-    pub fn start(config: Config) -> Self {
+    /// Starts it on topics of so many partitions, and waits until it has all of them: joining the group is no part of a
+    /// rate.
+    pub fn start(config: Config, partitions: usize) -> Self {
         let service = Service::new(config, Loader::trusted()).expect("the shipped models");
         let (metrics, shutdown) = (service.metrics(), Shutdown::default());
         let stop = shutdown.clone();
-        let thread = std::thread::spawn(move || service.run(&stop, Some(PARTITIONS)));
+        let thread = std::thread::spawn(move || service.run(&stop, Some(partitions)));
         let serving = Serving {
             metrics,
             shutdown,
             thread,
         };
-        serving.wait_until(|totals| totals.partitions >= PARTITIONS as u64);
+        serving.wait_until(|totals| totals.partitions >= partitions as u64);
         serving
     }
 
@@ -76,4 +78,26 @@ pub fn cpu_seconds() -> f64 {
         .filter_map(|field| field.parse::<f64>().ok())
         .sum::<f64>()
         / 100.0
+}
+
+/// A figure of this process in KiB, such as `VmRSS:`.
+pub fn memory(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Runs `forewarn feed`.
+pub fn feed(args: &[&str]) {
+    let fed = Command::new(env!("CARGO_BIN_EXE_forewarn"))
+        .arg("feed")
+        .args(args)
+        .output()
+        .expect("the binary starts");
+    assert!(
+        fed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&fed.stderr)
+    );
 }
