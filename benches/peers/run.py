@@ -47,14 +47,15 @@ def arguments():
     return parser.parse_args()
 
 
-def chosen(only):
+def chosen(only, workload):
     from harness.contestants import ALL
 
     unknown = set(only or ()) - set(ALL)
     if unknown:
         sys.exit(f"no such contestant: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    reference = next(iter(ALL))
-    return [one for name, one in ALL.items() if not only or name in only or name == reference]
+    able = {name: one for name, one in ALL.items() if workload.name in one.workloads}
+    reference = next(iter(able))
+    return [one for name, one in able.items() if not only or name in only or name == reference]
 
 
 def main():
@@ -65,15 +66,15 @@ def main():
     from harness.workloads import WORKLOADS
 
     workload = WORKLOADS.get(args.workload) or sys.exit(f"no such workload; there are {', '.join(WORKLOADS)}")
-    contestants = chosen(args.only)
+    contestants = chosen(args.only, workload)
     for contestant in contestants:
         contestant.build()
     with broker.throw_away() as kafka, tempfile.TemporaryDirectory(prefix="forewarn-peers.") as folder:
-        results = match.play(workload, contestants, args.readings, args.rounds, kafka, Path(folder), args.patience)
+        results, alone = match.play(workload, contestants, args.readings, args.rounds, kafka, Path(folder), args.patience)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     svg = args.output.with_suffix(".svg")
     svg.write_text(picture(chart, results, args.readings))
-    text = report.markdown(results, workload, args.readings, args.rounds, svg.name, args.note)
+    text = report.markdown(results, alone, workload, args.readings, args.rounds, svg.name, args.note)
     args.output.write_text(text)
     print(text)
     if any(result.failure for result in results):

@@ -32,6 +32,8 @@ class Job:
     group: str
     folder: Path
     workload: Workload
+    # The file that every contestant opens.
+    model: Path
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Contestant:
     # What it publishes: `full` is Forewarn's record, `lean` the short one of the peers, `copies` the message itself
     # (outputs.py).
     form: str
+    # Names of those that it can do.
+    workloads: tuple[str, ...]
 
 
 @contextlib.contextmanager

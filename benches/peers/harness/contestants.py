@@ -17,6 +17,10 @@ from .contestant import Contestant
 # One heap for both frameworks, and the collector that is made for throughput.
 JVM_FLAGS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
 
+EVERY = ("cars", "engines", "engines-state", "windows")
+# What peers can do: only Forewarn keeps the state of a recurrent model.
+STATELESS, PEERS_DO = ("cars",), ("cars", "engines", "windows")
+
 # As long as the value of a peer's record.
 LEAN_BYTES = 120
 
@@ -39,34 +43,36 @@ def forewarn(workers):
         name=f"forewarn-{workers}",
         title=f"Forewarn, {workers} {plural}",
         versions=f"{forewarn_version()}, ONNX Runtime {runtime_version()}",
-        settings="the shipped configuration: commit every 25 ms, alarms, contributions of 18 signals in anomalous "
-        "results, CloudEvents headers, state written every minute",
+        settings="commit every 25 ms, behind a backlog less often; alarms, contributions of all features in anomalous results, CloudEvents headers, state "
+        "written every minute",
         commit_interval=0.025,
         build=nothing,
         commands=lambda job: [[places.binary(), "run", "--config", str(forewarn_config(job, workers))]
                               + ["--create-topics", "8"]],
         form="full",
+        workloads=EVERY,
     )  # fmt: skip
 
 
 def forewarn_config(job, workers):
-    """The shipped file with other names, and a copy of the model, beside which the admitted one is stored."""
-    repository = job.folder / "models" / job.workload.model.parts[-3]
-    shutil.copytree(job.workload.model.parent.parent, repository, dirs_exist_ok=True)
+    """The workload's file with other names, and a copy of the model, beside which the admitted one is stored."""
+    repository = job.folder / "models" / job.model.parts[-3]
+    shutil.copytree(job.model.parent.parent, repository, dirs_exist_ok=True)
     text = job.workload.config.read_text()
-    for shipped, here in [
-        (f'name = "{job.workload.name}"', f'name = "{job.group}"'),
-        ("127.0.0.1:9092", job.brokers),
-        (f'"{job.workload.config_topic}"', f'"{job.input}"'),
-        ("../models/zoo", "models"),
-        ('"car-predictions"', f'"{job.output}"'),
-        ('"car-alarms"', f'"{job.group}-alarms"'),
-        ('"car-dead-letters"', f'"{job.group}-dead"'),
-        ('"car-late"', f'"{job.group}-late"'),
+    for key, here in [
+        ("name", job.group),
+        ("brokers", job.brokers),
+        ("topic", job.input),
+        ("repository", "models"),
+        ("predictions", job.output),
+        ("alarms", f"{job.group}-alarms"),
+        ("dead-letters", f"{job.group}-dead"),
+        ("late", f"{job.group}-late"),
     ]:
-        if text.count(shipped) != 1:
-            raise RuntimeError(f"{job.workload.config} does not have {shipped} once")
-        text = text.replace(shipped, here)
+        # The first of its name: the pipeline's comes before the models'.
+        text, found = re.subn(rf'^{key} = ".*"$', f'{key} = "{here}"', text, count=1, flags=re.MULTILINE)
+        if not found:
+            raise RuntimeError(f"{job.workload.config} has no {key}")
     path = job.folder / "pipeline.toml"
     path.write_text(f"{text}\n[service]\nworkers = {workers}\n")
     return path
@@ -93,13 +99,13 @@ def relay(name, title, most=None):
         name=f"relay-{name}",
         title=title,
         versions="rdkafka as Forewarn has it",
-        settings="copies each message to the same partition and does nothing else; clients as Forewarn's, commit every "
-        "25 ms",
+        settings="copies each message to the same partition and does nothing else; clients and commits as Forewarn's",
         commit_interval=0.025,
         build=built_relay,
         commands=lambda job: [[places.relay(), "--brokers", job.brokers, "--input", job.input, "--output", job.output,
                                "--group", job.group] + (["--bytes", str(most)] if most else [])],
         form="copies",
+        workloads=EVERY,
     )  # fmt: skip
 
 
@@ -123,7 +129,7 @@ def python_versions(*packages):
 
 def peer_arguments(job):
     return ["--brokers", job.brokers, "--input", job.input, "--output", job.output, "--group", job.group,
-            "--model", str(job.workload.model)]  # fmt: skip
+            "--model", str(job.model)]  # fmt: skip
 
 
 def python(name, title, processes, form="lean"):
@@ -133,14 +139,17 @@ def python(name, title, processes, form="lean"):
         title=f"Python service, {title}",
         versions=python_versions("confluent-kafka", "orjson", "numpy", "onnxruntime"),
         settings=f"{FORMS[form]}a transaction for each polled batch: up to 5,000 messages or what came within 25 ms; "
-        "one intra-op thread; lz4",
+        "one intra-op thread; lz4; histories and windows in numpy arrays, in memory only, each process with partitions of "
+        "its own",
         commit_interval=0.1,
         build=nothing,
         commands=lambda job: [
-            [sys.executable, program, *peer_arguments(job), "--instance", str(i), "--form", form]
+            [sys.executable, program, *peer_arguments(job), "--workload", job.workload.name, "--form", form]
+            + ["--instance", str(i), "--processes", str(processes)]
             for i in range(processes)
         ],
         form=form,
+        workloads=PEERS_DO if form == "lean" else STATELESS,
     )
 
 
@@ -156,6 +165,7 @@ def quix():
         build=nothing,
         commands=lambda job: [[sys.executable, program, *peer_arguments(job)]],
         form="lean",
+        workloads=STATELESS,
     )
 
 
@@ -195,6 +205,7 @@ def kafka_streams(name, title, scoring, how, form="lean"):
         commands=lambda job: [[*java("kafka-streams", "peers.streams.Main"), *peer_arguments(job), "--form", form,
                                "--scoring", scoring, "--state", str(job.folder / "state")]],
         form=form,
+        workloads=STATELESS,
     )  # fmt: skip
 
 
@@ -203,14 +214,16 @@ def flink(name, title, scoring, how, form="lean"):
         name=f"flink-{name}",
         title=f"Flink, {title}",
         versions=jvm_versions("flink", "flink-connector-kafka", "onnxruntime", "jackson"),
-        settings=f"{FORMS[form]}a mini-cluster in one JVM, parallelism 2, one chain, object reuse, {how}; exactly-once "
-        "sink that commits with a checkpoint each second; up to 5,000 records a poll; lz4, producer batches of 128 "
-        f"KiB; {' '.join(JVM_FLAGS)}",
+        settings=f"{FORMS[form]}a mini-cluster in one JVM, parallelism 2, object reuse, one chain, or with state of assets "
+        f"two with keyBy between them; {how}; exactly-once sink that commits with a checkpoint each second; up to 5,000 "
+        f"records a poll; lz4, producer batches of 128 KiB; {' '.join(JVM_FLAGS)}",
         commit_interval=1.0,
         build=build_jvm,
         commands=lambda job: [[*java("flink", "peers.flink.Main"), *peer_arguments(job), "--form", form,
-                               "--scoring", scoring]],
+                               "--scoring", scoring, "--workload", job.workload.name,
+                               "--state", str(job.folder / "state")]],
         form=form,
+        workloads=PEERS_DO if form == "lean" else STATELESS,
     )  # fmt: skip
 
 

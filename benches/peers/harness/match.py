@@ -4,7 +4,7 @@ import sys
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from . import observe, outputs, places
+from . import alone, observe, outputs, places
 from .broker import Topics
 from .contestant import Job, end_of_log, running
 from .report import Result, Run
@@ -16,32 +16,47 @@ QUIET, QUIET_COMMITS = 3.0, 4
 
 
 def play(workload, contestants, readings, rounds, broker, folder, patience):
-    """Every other round goes through the contestants backwards, so that none always follows the same one."""
+    """All results, and the rows/s of the model alone. Every other round goes through the contestants backwards, so that
+    none always follows the same one."""
     brokers = broker.address
     say(f"feeding {readings:,} readings")
-    workload.feed(places.binary(), brokers, INPUT, readings)
+    Topics(brokers).create(INPUT, PARTITIONS)
+    workload.feed(places.binary(), brokers, INPUT, workload.assets(readings), workload.steps)
     source_ends = ends(brokers, INPUT)
     if sum(source_ends) != readings:
         raise RuntimeError(f"the input holds {sum(source_ends)} messages instead of {readings}")
+    model = workload.model
+    if workload.make:
+        model = folder / workload.model
+        workload.make(model)
     results = {contestant.name: Result(contestant) for contestant in contestants}
-    warm = Job(brokers, INPUT, "warm-out", "warm", folder / "warm", workload)
+    warm = Job(brokers, INPUT, "warm-out", "warm", folder / "warm", workload, model)
     ours = reference(contestants[0], warm, broker, patience, source_ends)
     for number in range(rounds):
         for contestant in contestants[:: -1 if number % 2 else 1]:
             result, name = results[contestant.name], f"{contestant.name}-{number}"
             say(f"{contestant.title}, round {number + 1} of {rounds}")
-            job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload)
+            job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload, model)
             try:
                 seen, found = run(contestant, job, broker, patience, source_ends)
             except (RuntimeError, KafkaException) as failed:
                 result.failure = str(failed)
                 say(f"{failed}\n{end_of_log(job)}")
                 continue
-            result.failure = result.failure or "; ".join(outputs.compare(ours, found, contestant.form))
-            all_of_it, half = observe.stretches(seen, found.offsets)
-            result.runs.append(Run(all_of_it, half, seen.peak_rss, found.size, outputs.difference(ours, found)))
+            result.add(judged(workload, contestant.form, readings, seen, ours, found))
             say(told(result))
-    return list(results.values())
+    return list(results.values()), alone.rate(model)
+
+
+def judged(workload, form, readings, seen, ours, found):
+    """(a run's figures, what is wrong with its outputs in words)."""
+    wrong = outputs.compare(ours, found, form, workload.tolerance)
+    if form == outputs.COPIES:
+        whole, half = observe.stretches(seen, found.offsets, (1, readings // 2), 1)
+        return Run(whole, half, seen.peak_rss, found.size, 0.0), wrong
+    marks, per_output = workload.marks(readings), workload.readings_per_output()
+    whole, half = observe.stretches(seen, found.offsets, marks, per_output)
+    return Run(whole, half, seen.peak_rss, found.size, outputs.difference(ours, found)), wrong
 
 
 def reference(contestant, job, broker, patience, source_ends):
@@ -65,9 +80,11 @@ def run(contestant, job, broker, patience, source_ends):
     try:
         with running(contestant, job) as processes:
             quiet = max(QUIET, QUIET_COMMITS * contestant.commit_interval)
+            readings = sum(source_ends)
+            expected = readings if contestant.form == outputs.COPIES else job.workload.outputs(readings)
             watched = observe.Watched(processes, broker.pid, lambda: topics.ends(job.output, PARTITIONS))
-            seen = observe.watch(watched, sum(source_ends), quiet, patience)
-        return seen, outputs.read(job.brokers, job.output, source_ends, contestant.form)
+            seen = observe.watch(watched, expected, quiet, patience)
+        return seen, outputs.read(job.brokers, job.output, job.workload, source_ends, contestant.form)
     finally:
         topics.delete(job.output)
 

@@ -1,7 +1,7 @@
 """Watches one contestant from outside: what is visible at which instant, and what its processes used until then.
 
 ```text
-   every 20 ms:  (instant, last stable offset of each output partition, CPU seconds of the processes and the broker)
+   every 100 ms: (instant, last stable offset of each output partition, CPU seconds of the processes and the broker)
    afterwards:   one read_committed pass finds the offset of each output  (outputs.py)
    together:     how many outputs were visible at each instant
 ```
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-INTERVAL = 0.02
+INTERVAL = 0.1
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,7 +38,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Stretch:
-    """From one instant at which outputs became visible to a later one: what was done in between."""
+    """From one instant at which outputs became visible to a later one: what was done in between, in readings."""
 
     readings: int
     seconds: float
@@ -67,15 +67,15 @@ class Watched:
     ends: Callable[[], list]
 
 
-def watch(watched, readings, quiet, patience):
-    """Until `readings` records are visible and nothing more came for `quiet` seconds.
+def watch(watched, outputs, quiet, patience):
+    """Until `outputs` records are visible and nothing more came for `quiet` seconds.
 
     Markers of transactions count as records here, so this may end too early only if a contestant falls silent for
     `quiet` seconds in the middle; what it lacks is found by who reads the outputs. Nothing new within `patience`
     seconds is a failure.
     """
     seen, changed, total = Watch(), time.monotonic(), 0
-    while total < readings or time.monotonic() - changed < quiet:
+    while total < outputs or time.monotonic() - changed < quiet:
         began = time.monotonic()
         seen.ends.append(watched.ends())
         seen.instants.append(time.monotonic())
@@ -87,37 +87,36 @@ def watch(watched, readings, quiet, patience):
         if ended:
             raise RuntimeError(f"a process ended by itself after {total} records")
         if time.monotonic() - changed > patience:
-            raise RuntimeError(f"nothing new for {patience} s after {total} records of {readings}")
+            raise RuntimeError(f"nothing new for {patience} s after {total} records of {outputs}")
         time.sleep(max(0.0, INTERVAL - (time.monotonic() - began)))
     seen.peak_rss = sum(peak_rss(pid) for pid in watched.processes)
     return seen
 
 
-def stretches(seen, offsets):
-    """(from the first output to the last, its second half) of a run whose outputs lie at `offsets`, by partition.
+def stretches(seen, offsets, marks, readings_per_output):
+    """(the measured stretch, its second half) of a run whose outputs lie at `offsets`, by partition.
 
-    The first stretch begins when the first outputs became visible: all that were committed with them, and all that a
-    contestant did before, starting among it, is left out. The second one begins when half of all were visible: a JVM
-    has compiled its loops by then.
+    `marks`: how many outputs are visible when each begins; both end with the last one. For outputs that come one by
+    one the first mark is 1: all that were committed with the first ones, and all that a contestant did before,
+    starting among it, is left out. A JVM has compiled its loops by the second one.
     """
     ends = np.array(seen.ends)
     visible = sum(np.searchsorted(offsets[p], ends[:, p]) for p in range(ends.shape[1]))
     last = int(np.argmax(visible == visible[-1]))
-    first = int(np.argmax(visible > 0))
-    half = int(np.argmax(visible >= visible[-1] / 2))
 
-    def stretch(start):
+    def stretch(mark):
+        start = int(np.argmax(visible >= mark))
         # All at once: one commit for everything has no length.
         if start >= last:
             return None
         return Stretch(
-            int(visible[last] - visible[start]),
+            int(visible[last] - visible[start]) * readings_per_output,
             seen.instants[last] - seen.instants[start],
             seen.cpu[last] - seen.cpu[start],
             seen.broker_cpu[last] - seen.broker_cpu[start],
         )
 
-    return stretch(first), stretch(half)
+    return tuple(stretch(mark) for mark in marks)
 
 
 def family(pid):

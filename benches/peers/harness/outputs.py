@@ -1,7 +1,8 @@
 """Reads everything that a contestant published, as a `read_committed` reader, and compares it with Forewarn's.
 
-An output belongs to a reading by the partition and offset that it names. All N must be there exactly once, with the
-same key, asset and event time, the same verdict, and a score that differs by no more than TOLERANCE of its size.
+An output belongs to a reading by the partition and offset that it names, or to a window by its asset and start. All N
+must be there exactly once, with the same key, asset and time, the same verdict, and a value (a score, or a remaining
+life) that differs by no more than the workload's tolerance of its size.
 
 Not here: when what became visible (`observe.py`).
 """
@@ -13,18 +14,21 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-TOLERANCE = 1e-6
+from . import feeds
+from .workloads import WINDOW, WINDOWS
+
 # Unequal results that are shown in words.
 SHOWN = 3
 
 
 @dataclass
 class Outputs:
-    """Of each reading, by (source partition, offset) laid out in one row; and where the outputs themselves lie."""
+    """Of each reading by (source partition, offset) laid out in one row, or of each window by (asset, number); and where
+    the outputs themselves lie."""
 
-    scores: np.ndarray
+    values: np.ndarray
     anomalous: np.ndarray
-    event_times: np.ndarray
+    times: np.ndarray
     assets: list
     times_seen: np.ndarray
     wrong_keys: int
@@ -33,26 +37,59 @@ class Outputs:
     size: float
 
 
-def of_forewarn(output):
-    source, anomaly = output["source"], output["anomaly"]
-    at = datetime.fromisoformat(output["event_time"]).timestamp()
-    return source["partition"], source["offset"], at, anomaly["score"], anomaly["anomalous"]
+class Readings:
+    """One result of each reading."""
+
+    def __init__(self, workload, source_ends):
+        self.base = np.concatenate(([0], np.cumsum(source_ends)))
+        self.count = int(self.base[-1])
+        # The topics of engines have milliseconds, those of cars seconds.
+        self.unit = 1 if workload.name == "cars" else 1000
+
+    def of_forewarn(self, output):
+        source, at = output["source"], datetime.fromisoformat(output["event_time"]).timestamp()
+        return self.base[source["partition"]] + source["offset"], at, *verdict(output)
+
+    def of_peer(self, output):
+        at = output["event_time"] / self.unit
+        value = output["score"] if "score" in output else output["rul"]
+        return self.base[output["partition"]] + output["offset"], at, value, output.get("anomalous", False)
 
 
-def of_peer(output):
-    return output["partition"], output["offset"], output["event_time"], output["score"], output["anomalous"]
+class Windows:
+    """One result of each window that every asset fills."""
+
+    def __init__(self, workload, source_ends):
+        self.prefix = len(workload.prefix)
+        self.count = workload.outputs(sum(source_ends))
+
+    def place(self, asset, start):
+        return (int(asset[self.prefix :]) - 1) * WINDOWS + int(start - feeds.BEGIN) // WINDOW
+
+    def of_forewarn(self, output):
+        start = datetime.fromisoformat(output["window"]["start"]).timestamp()
+        return self.place(output["asset"], start), start, *verdict(output)
+
+    def of_peer(self, output):
+        return self.place(output["asset"], output["start"]), output["start"], output["score"], output["anomalous"]
 
 
-# By what a contestant publishes: to (source partition, offset, event time in s, score, anomalous).
-FORMS = {"full": of_forewarn, "lean": of_peer}
+def verdict(output):
+    """(value, whether it is anomalous) of a record of Forewarn's."""
+    if "rul" in output:
+        return output["rul"]["value"], False
+    return output["anomaly"]["score"], output["anomaly"]["anomalous"]
+
+
 # The limit: messages as they came, in the order of their partition.
 COPIES = "copies"
 
 
-def read(brokers, topic, source_ends, form):
-    """`source_ends`: how many readings each partition of the input holds."""
-    base = np.concatenate(([0], np.cumsum(source_ends)))
-    n = int(base[-1])
+def read(brokers, topic, workload, source_ends, form):
+    """`source_ends`: how many readings each partition of the input holds. `form`: as a contestant has it."""
+    places = (Windows if workload.windowed and form != COPIES else Readings)(workload, source_ends)
+    told_by = {"full": places.of_forewarn, "lean": places.of_peer}.get(form)
+    n = places.count
     found = Outputs(
         np.full(n, np.nan), np.zeros(n, bool), np.full(n, np.nan), [None] * n, np.zeros(n, int), 0,
         [[] for _ in source_ends], 0.0,
@@ -63,12 +100,13 @@ def read(brokers, topic, source_ends, form):
         if form == COPIES:
             # One too many counts as a second one of the partition's last.
             offset = min(len(offsets), source_ends[message.partition()] - 1)
-            place = base[message.partition()] + offset
+            place = places.base[message.partition()] + offset
         else:
             output = orjson.loads(message.value())
-            partition, offset, at, score, anomalous = FORMS[form](output)
-            place = base[partition] + offset
-            found.scores[place], found.anomalous[place], found.event_times[place] = score, anomalous, at
+            place, found_at, value, anomalous = told_by(output)
+            if not 0 <= place < n:
+                raise RuntimeError(f"an output of nothing that was fed: {message.value()[:200]}")
+            found.values[place], found.anomalous[place], found.times[place] = value, anomalous, found_at
             found.assets[place] = output["asset"]
             found.wrong_keys += message.key() != output["asset"].encode()
         offsets.append(message.offset())
@@ -112,34 +150,35 @@ def problems(found):
     lacking, twice = int((found.times_seen == 0).sum()), int((found.times_seen > 1).sum())
     told = []
     if lacking:
-        told.append(f"{lacking} readings have no output")
+        told.append(f"{lacking} of {len(found.times_seen)} have no output")
     if twice:
-        told.append(f"{twice} readings have several outputs")
+        told.append(f"{twice} have several outputs")
     if found.wrong_keys:
         told.append(f"{found.wrong_keys} keys are not the asset")
     return told
 
 
 def difference(ours, theirs):
-    """Largest relative difference of two scores."""
-    apart = np.abs(theirs.scores - ours.scores) / np.maximum(np.abs(ours.scores), np.finfo(float).tiny)
+    """Largest relative difference of two values."""
+    apart = np.abs(theirs.values - ours.values) / np.maximum(np.abs(ours.values), np.finfo(float).tiny)
     return float(np.max(apart))
 
 
-def compare(ours, theirs, form):
+def compare(ours, theirs, form, tolerance):
     """What is not equal, in words; nothing when all is. Copies are only counted."""
     told = problems(theirs)
     if told or form == COPIES:
         return told
-    apart = np.abs(theirs.scores - ours.scores) > TOLERANCE * np.abs(ours.scores)
+    apart = np.abs(theirs.values - ours.values) > tolerance * np.abs(ours.values)
     for what, unequal in [
-        ("score", apart),
-        ("verdict", theirs.anomalous != ours.anomalous),
-        ("event time", theirs.event_times != ours.event_times),
+        ("value", apart),
+        # A value that lies at the threshold may be on either side of it.
+        ("verdict", (theirs.anomalous != ours.anomalous) & (apart | (theirs.values == ours.values))),
+        ("time", theirs.times != ours.times),
         ("asset", np.array([a != b for a, b in zip(theirs.assets, ours.assets)])),
     ]:
         if unequal.any():
             places = np.flatnonzero(unequal)[:SHOWN]
-            pairs = ", ".join(f"{float(ours.scores[p])} and {float(theirs.scores[p])}" for p in places)
-            told.append(f"{int(unequal.sum())} readings differ in {what} (scores {pairs})")
+            pairs = ", ".join(f"{float(ours.values[p])} and {float(theirs.values[p])}" for p in places)
+            told.append(f"{int(unequal.sum())} differ in {what} (values {pairs})")
     return told

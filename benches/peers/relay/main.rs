@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The clients have the settings of a worker (`pipeline/src/kafka/client.rs`), the loop is the shortest that commits
-//! what it has read every 25 ms: whatever a service does besides comes on top.
+//! as a worker does behind a backlog (`due.rs`): every 25 ms, or four times as long as the last commit took. Whatever a
+//! service does besides comes on top.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// As `delivery.commit-interval` is by default.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(25);
+/// Of the time until the next commit, in times of the last one.
+const WORK: u32 = 4;
 /// What a call to the brokers may take.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -67,19 +70,26 @@ fn main() {
         .expect("a producer");
     producer.init_transactions(ANSWER).expect("an identity");
     consumer.subscribe(&[&args.input]).expect("a subscription");
+    let mut interval = COMMIT_INTERVAL;
     loop {
-        relay(&args, &consumer, &producer);
+        let took = relay(&args, &consumer, &producer, interval);
+        interval = COMMIT_INTERVAL.max(took * WORK);
     }
 }
 
-/// One transaction.
-fn relay(args: &Args, consumer: &BaseConsumer, producer: &BaseProducer) {
+/// One transaction; gives how long its commit took.
+fn relay(
+    args: &Args,
+    consumer: &BaseConsumer,
+    producer: &BaseProducer,
+    interval: Duration,
+) -> Duration {
     producer.begin_transaction().expect("a transaction");
     let mut next: BTreeMap<i32, i64> = BTreeMap::new();
     let begun = Instant::now();
     let mut read = 0_u32;
     // A look at the clock costs a part of a message.
-    while !read.is_multiple_of(64) || begun.elapsed() < COMMIT_INTERVAL {
+    while !read.is_multiple_of(64) || begun.elapsed() < interval {
         let message = match consumer.poll(Duration::ZERO) {
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(_))) => continue,
@@ -104,6 +114,7 @@ fn relay(args: &Args, consumer: &BaseConsumer, producer: &BaseProducer) {
         }
         next.insert(message.partition(), message.offset() + 1);
     }
+    let committing = Instant::now();
     while producer.in_flight_count() > 0 {
         producer.poll(Duration::ZERO);
         std::thread::sleep(Duration::from_micros(200));
@@ -121,4 +132,5 @@ fn relay(args: &Args, consumer: &BaseConsumer, producer: &BaseProducer) {
             .expect("offsets");
     }
     producer.commit_transaction(ANSWER).expect("a commit");
+    committing.elapsed()
 }

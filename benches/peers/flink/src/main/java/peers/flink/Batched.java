@@ -1,48 +1,41 @@
 package peers.flink;
 
-import java.util.HashMap;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.BoundedOneInput;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import peers.scoring.Batch;
-import peers.scoring.Form;
-import peers.scoring.Model;
 
 /**
  * Records are gathered, and scored when there are {@link #CAPACITY}, {@link #LONGEST_WAIT_MILLIS} have passed, or a
  * checkpoint is about to begin.
  *
  * <p>{@code prepareSnapshotPreBarrier} may still emit, before the barrier: so no record waits while a checkpoint is
- * taken, and there is nothing to keep as state.
+ * taken, and what waits need not be kept as state.
  */
-final class Batched extends AbstractStreamOperator<Scored>
-        implements OneInputStreamOperator<Message, Scored>, BoundedOneInput {
+final class Batched<T> extends AbstractStreamOperator<Scored>
+        implements OneInputStreamOperator<T, Scored>, BoundedOneInput {
     private static final long serialVersionUID = 1;
     private static final int CAPACITY = 256;
     private static final long LONGEST_WAIT_MILLIS = 50;
 
-    private final HashMap<String, String> options;
-    private transient Model model;
-    private transient Batch batch;
+    private final Scorer<T, ?> scorer;
 
-    Batched(HashMap<String, String> options) {
-        this.options = options;
+    Batched(Scorer<T, ?> scorer) {
+        this.scorer = scorer;
     }
 
     @Override
     public void open() throws Exception {
         super.open();
-        model = new Model(options.get("model"));
-        batch = new Batch(model, CAPACITY, Form.of(options, model));
+        scorer.open(getRuntimeContext(), CAPACITY);
         flushLater();
     }
 
     @Override
-    public void processElement(StreamRecord<Message> element) {
-        Message message = element.getValue();
-        batch.add(message.value, message.partition, message.offset);
-        if (batch.isFull()) {
+    public void processElement(StreamRecord<T> element) throws Exception {
+        scorer.add(element.getValue());
+        if (scorer.batch().isFull()) {
             flush();
         }
     }
@@ -59,7 +52,7 @@ final class Batched extends AbstractStreamOperator<Scored>
 
     @Override
     public void close() throws Exception {
-        model.close();
+        scorer.close();
         super.close();
     }
 
@@ -72,6 +65,7 @@ final class Batched extends AbstractStreamOperator<Scored>
     }
 
     private void flush() {
+        Batch batch = scorer.batch();
         if (batch.size() == 0) {
             return;
         }

@@ -1,6 +1,9 @@
 package peers.flink;
 
-/** What is needed of one Kafka record. A POJO to Flink, which never copies it here: all operators are in one chain. */
+/**
+ * What is needed of one Kafka record of a car. A POJO to Flink, which never copies it here: all operators are in one
+ * chain.
+ */
 public final class Message {
     public int partition;
     public long offset;

@@ -1,33 +1,28 @@
 package peers.flink;
 
-import java.util.HashMap;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.api.common.functions.RichMapFunction;
 import peers.scoring.Batch;
-import peers.scoring.Form;
-import peers.scoring.Model;
 
-/** Each record is scored when it comes: what the API suggests. */
-final class PerRecord extends RichMapFunction<Message, Scored> {
+/** Each record is scored when it comes: what the API suggests. On a keyed stream it has the state of the key. */
+final class PerRecord<T> extends RichMapFunction<T, Scored> {
     private static final long serialVersionUID = 1;
 
-    private final HashMap<String, String> options;
-    private transient Model model;
-    private transient Batch batch;
+    private final Scorer<T, ?> scorer;
 
-    PerRecord(HashMap<String, String> options) {
-        this.options = options;
+    PerRecord(Scorer<T, ?> scorer) {
+        this.scorer = scorer;
     }
 
     @Override
     public void open(OpenContext context) {
-        model = new Model(options.get("model"));
-        batch = new Batch(model, 1, Form.of(options, model));
+        scorer.open(getRuntimeContext(), 1);
     }
 
     @Override
-    public Scored map(Message message) {
-        batch.add(message.value, message.partition, message.offset);
+    public Scored map(T record) throws Exception {
+        scorer.add(record);
+        Batch batch = scorer.batch();
         batch.score();
         Scored scored = new Scored(batch, 0);
         batch.clear();
@@ -36,6 +31,6 @@ final class PerRecord extends RichMapFunction<Message, Scored> {
 
     @Override
     public void close() throws Exception {
-        model.close();
+        scorer.close();
     }
 }

@@ -15,9 +15,9 @@ import org.apache.kafka.streams.state.KeyValueIterator;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.StoreBuilder;
 import org.apache.kafka.streams.state.Stores;
-import peers.scoring.Batch;
 import peers.scoring.Form;
 import peers.scoring.Model;
+import peers.scoring.Readings;
 
 /**
  * Records are gathered, and scored when there are {@link #CAPACITY} or {@link #LONGEST_WAIT} has passed.
@@ -33,13 +33,13 @@ final class Batched implements Processor<byte[], byte[], byte[], byte[]> {
     private static final Duration LONGEST_WAIT = Duration.ofMillis(50);
     private static final String STORE = "waiting";
 
-    private final Batch batch;
+    private final Readings batch;
     private final long[] timestamps = new long[CAPACITY];
     private ProcessorContext<byte[], byte[]> context;
     private KeyValueStore<Integer, byte[]> waiting;
 
     private Batched(Model model, Form form) {
-        batch = new Batch(model, CAPACITY, form);
+        batch = new Readings(model, CAPACITY, form);
     }
 
     static ProcessorSupplier<byte[], byte[], byte[], byte[]> supplier(Model model, Form form) {

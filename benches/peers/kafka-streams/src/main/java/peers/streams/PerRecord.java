@@ -4,17 +4,17 @@ import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.processor.api.RecordMetadata;
-import peers.scoring.Batch;
 import peers.scoring.Form;
 import peers.scoring.Model;
+import peers.scoring.Readings;
 
 /** Each record is scored when it comes: what the API suggests. */
 final class PerRecord implements Processor<byte[], byte[], byte[], byte[]> {
-    private final Batch batch;
+    private final Readings batch;
     private ProcessorContext<byte[], byte[]> context;
 
     PerRecord(Model model, Form form) {
-        batch = new Batch(model, 1, form);
+        batch = new Readings(model, 1, form);
     }
 
     @Override

@@ -15,14 +15,14 @@ final class Full implements Form {
     private static final byte[] TYPE = "forewarn.prediction.anomaly".getBytes(UTF_8);
     private static final byte[] CONTENT = "application/json".getBytes(UTF_8);
 
-    private final Model model;
+    private final String[] features;
     private final String topic;
     private final String name;
     private final int version;
     private final byte[] source;
 
     Full(Map<String, String> options, Model model) {
-        this.model = model;
+        features = model.features();
         topic = options.get("input");
         // REPOSITORY/NAME/VERSION/model.onnx
         Path folder = Path.of(options.get("model")).getParent();
@@ -32,54 +32,55 @@ final class Full implements Form {
     }
 
     @Override
-    public void write(JsonGenerator json, Batch batch, int row) throws IOException {
-        double score = batch.score(row);
+    public void write(JsonGenerator json, Readings readings, int row) throws IOException {
+        Residuals residuals = readings.residuals();
+        double score = residuals.score(row);
         json.writeStartObject();
-        json.writeStringField("asset", batch.asset(row));
-        json.writeStringField("event_time", at(batch, row));
+        json.writeStringField("asset", readings.asset(row));
+        json.writeStringField("event_time", at(readings, row));
         json.writeStringField("model", name);
         json.writeNumberField("version", version);
         json.writeStringField("task", "anomaly");
         json.writeObjectFieldStart("source");
         json.writeStringField("topic", topic);
-        json.writeNumberField("partition", batch.partition(row));
-        json.writeNumberField("offset", batch.offset(row));
+        json.writeNumberField("partition", readings.partition(row));
+        json.writeNumberField("offset", readings.offset(row));
         json.writeEndObject();
         json.writeObjectFieldStart("anomaly");
         json.writeNumberField("score", score);
-        json.writeNumberField("threshold", model.threshold());
-        json.writeNumberField("confidence", score / model.threshold());
-        json.writeBooleanField("anomalous", model.anomalous(score));
-        if (model.anomalous(score)) {
-            writeContributions(json, batch, row);
+        json.writeNumberField("threshold", residuals.threshold());
+        json.writeNumberField("confidence", score / residuals.threshold());
+        json.writeBooleanField("anomalous", residuals.anomalous(row));
+        if (residuals.anomalous(row)) {
+            writeContributions(json, residuals, row);
         }
         json.writeEndObject();
         json.writeEndObject();
     }
 
-    private void writeContributions(JsonGenerator json, Batch batch, int row) throws IOException {
+    private void writeContributions(JsonGenerator json, Residuals residuals, int row) throws IOException {
         json.writeObjectFieldStart("contributions");
-        for (int i = 0; i < model.width(); i++) {
-            json.writeNumberField(model.feature(i), batch.share(row, i));
+        for (int i = 0; i < features.length; i++) {
+            json.writeNumberField(features[i], residuals.share(row, i));
         }
         json.writeEndObject();
     }
 
     @Override
-    public Map<String, byte[]> headers(Batch batch, int row) {
-        String id = topic + "-" + batch.partition(row) + "-" + batch.offset(row) + "-" + name + "@" + version;
+    public Map<String, byte[]> headers(Readings readings, int row) {
+        String id = topic + "-" + readings.partition(row) + "-" + readings.offset(row) + "-" + name + "@" + version;
         Map<String, byte[]> headers = new LinkedHashMap<>();
         headers.put("ce_specversion", SPEC);
         headers.put("ce_id", id.getBytes(UTF_8));
         headers.put("ce_source", source);
         headers.put("ce_type", TYPE);
-        headers.put("ce_subject", batch.key(row));
-        headers.put("ce_time", at(batch, row).getBytes(UTF_8));
+        headers.put("ce_subject", readings.key(row));
+        headers.put("ce_time", at(readings, row).getBytes(UTF_8));
         headers.put("content-type", CONTENT);
         return headers;
     }
 
-    private static String at(Batch batch, int row) {
-        return Instant.ofEpochSecond(batch.time(row)).toString();
+    private static String at(Readings readings, int row) {
+        return Instant.ofEpochSecond(readings.time(row)).toString();
     }
 }

@@ -3,23 +3,17 @@ package peers.scoring;
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.IOException;
 
-/** The record of all peers. */
+/** The record of all peers for a reading of a car. */
 final class Lean implements Form {
-    private final Model model;
-
-    Lean(Model model) {
-        this.model = model;
-    }
-
     @Override
-    public void write(JsonGenerator json, Batch batch, int row) throws IOException {
+    public void write(JsonGenerator json, Readings readings, int row) throws IOException {
         json.writeStartObject();
-        json.writeStringField("asset", batch.asset(row));
-        json.writeNumberField("partition", batch.partition(row));
-        json.writeNumberField("offset", batch.offset(row));
-        json.writeNumberField("event_time", batch.time(row));
-        json.writeNumberField("score", batch.score(row));
-        json.writeBooleanField("anomalous", model.anomalous(batch.score(row)));
+        json.writeStringField("asset", readings.asset(row));
+        json.writeNumberField("partition", readings.partition(row));
+        json.writeNumberField("offset", readings.offset(row));
+        json.writeNumberField("event_time", readings.time(row));
+        json.writeNumberField("score", readings.residuals().score(row));
+        json.writeBooleanField("anomalous", readings.residuals().anomalous(row));
         json.writeEndObject();
     }
 }
