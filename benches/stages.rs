@@ -161,7 +161,7 @@ fn run(config: &Config, log: &Log, until: Until) -> Taken {
     let mut engine = Engine::new(config, plan);
     engine.assign(0, 0, 0, Vec::new());
     let (mut watcher, live) = (Watcher::new(config), Live::default());
-    let mut encoder = Encoder::new(&config.name, &config.source.topic);
+    let mut encoder = Encoder::new(&config.name, &config.source.topic, config.sink.headers);
     let messages: Vec<Message<'_>> = log
         .iter()
         .enumerate()

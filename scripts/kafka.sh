@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # One Kafka broker on loopback, KRaft in a single node: for development, the tests and the benches.
 #
-#   kafka.sh up     [--port P] [--dir D] [--proxied Q]   start in the background and print the bootstrap address
-#   kafka.sh run    [--port P] [--dir D] [--proxied Q]   start in the foreground, logging to the terminal
+#   kafka.sh up     [--port P] [--dir D] [--proxied Q] [--join MS]   start in the background, print the bootstrap address
+#   kafka.sh run    [--port P] [--dir D] [--proxied Q] [--join MS]   start in the foreground, logging to the terminal
 #   kafka.sh status [--dir D]                            print the bootstrap address, or exit with 3
 #   kafka.sh down   [--dir D]                            stop what `up` started
 #   kafka.sh with -- COMMAND...                          run COMMAND against a throw-away broker, return its exit status
@@ -13,6 +13,8 @@
 #
 # Q is the port of a proxy before the broker: whoever comes in through the second listener, whose address is in
 # D/proxied, is told that the broker is at Q, and so stays behind the proxy.
+#
+# A new consumer group waits MS (0) for more members before it hands out partitions; Kafka's own default is 3000.
 #
 # `with` gives COMMAND, besides FOREWARN_TEST_BROKERS with the address, FOREWARN_TEST_BROKER_DIR: a test that needs
 # the broker to fall can `kafka.sh down --dir` it, or kill it by broker.pid, and bring it `up` again on its port.
@@ -105,8 +107,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 
-# Tests wait neither for more members of a group nor long for a killed one or its open transaction.
-group.initial.rebalance.delay.ms=0
+# Tests do not wait long for a killed member of a group or its open transaction.
+group.initial.rebalance.delay.ms=$join_ms
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 PROPERTIES
@@ -181,6 +183,7 @@ port=9092
 dir="$FOREWARN_HOME/kafka/data"
 chosen_port=
 proxied=
+join_ms=0
 
 options() {
     while (($# > 0)); do
@@ -189,12 +192,13 @@ options() {
         --port) chosen_port="$2" ;;
         --dir) dir="$(realpath -m "$2")" ;;
         --proxied) proxied="$2" ;;
+        --join) join_ms="$2" ;;
         *) usage ;;
         esac
         shift 2
     done
     port="${chosen_port:-$port}"
-    [[ $port =~ ^[0-9]{1,5}$ && (-z $proxied || $proxied =~ ^[0-9]{1,5}$) ]] || usage
+    [[ $port =~ ^[0-9]{1,5}$ && (-z $proxied || $proxied =~ ^[0-9]{1,5}$) && $join_ms =~ ^[0-9]{1,5}$ ]] || usage
 }
 
 # Two at once on one folder would both find no broker there; descriptor 9 is closed for the broker itself.
@@ -288,7 +292,7 @@ with() {
 }
 
 usage() {
-    sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 

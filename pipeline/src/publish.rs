@@ -1,6 +1,7 @@
 //! From a step's result to records: what is written to the output topics, without Kafka.
 //!
-//! Headers follow CloudEvents 1.0, Kafka binding in binary mode, for what Forewarn says; and Kafka Connect's
+//! Headers follow CloudEvents 1.0, Kafka binding in binary mode, for what Forewarn says (of results it may be the id
+//! alone); and Kafka Connect's
 //! `__connect.errors.*` for messages that are set aside, so that tools made for either read them.
 
 mod plain;
@@ -12,6 +13,7 @@ use forewarn_models::{Task, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::alarms::{AlarmEvent, AlarmRecord};
+use crate::config::Headers;
 use crate::dead_letter;
 use crate::engine::{Late, Scored, Step};
 use crate::marks::{Mark, MarkRecord};
@@ -107,6 +109,8 @@ pub struct StatusRecord<'a> {
 pub struct Encoder {
     pipeline: String,
     topic: String,
+    /// Of results.
+    headers: Headers,
     ce_source: String,
     payload: Vec<u8>,
     id: String,
@@ -114,11 +118,12 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// `topic` is the input topic of `pipeline`.
-    pub fn new(pipeline: &str, topic: &str) -> Self {
+    /// `topic` is the input topic of `pipeline`, `headers` those of results.
+    pub fn new(pipeline: &str, topic: &str, headers: Headers) -> Self {
         Encoder {
             pipeline: pipeline.to_owned(),
             topic: topic.to_owned(),
+            headers,
             ce_source: format!("/forewarn/{pipeline}"),
             payload: Vec::new(),
             id: String::new(),
@@ -213,7 +218,10 @@ impl Encoder {
             asset,
             time,
         };
-        event.publish((payload, &self.ce_source), publisher)
+        match self.headers {
+            Headers::CloudEvents => event.publish((payload, &self.ce_source), publisher),
+            Headers::Id => event.record(payload, &[("ce_id", id)], publisher),
+        }
     }
 
     fn changes<P: Publisher>(
@@ -444,20 +452,30 @@ impl Event<'_> {
         (payload, source): (&[u8], &str),
         publisher: &mut P,
     ) -> Result<(), P::Error> {
+        let headers = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", self.id),
+            ("ce_source", source),
+            ("ce_type", self.kind),
+            ("ce_subject", self.asset),
+            ("ce_time", self.time),
+            ("content-type", "application/json"),
+        ];
+        self.record(payload, &headers, publisher)
+    }
+
+    fn record<P: Publisher>(
+        &self,
+        payload: &[u8],
+        headers: &[(&'static str, &str)],
+        publisher: &mut P,
+    ) -> Result<(), P::Error> {
         publisher.record(&OutputRecord {
             output: self.output,
             source: Some(self.source),
             key: self.asset,
             payload,
-            headers: &[
-                ("ce_specversion", "1.0"),
-                ("ce_id", self.id),
-                ("ce_source", source),
-                ("ce_type", self.kind),
-                ("ce_subject", self.asset),
-                ("ce_time", self.time),
-                ("content-type", "application/json"),
-            ],
+            headers,
         })
     }
 }

@@ -9,13 +9,15 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use forewarn_models::Loader;
-use forewarn_pipeline::config::ContributionsOf;
+use forewarn_pipeline::config::{ContributionsOf, Headers};
+use forewarn_pipeline::publish::{Encoder, Output, OutputRecord, Publisher, SetAsideRecord};
 use forewarn_pipeline::{Config, Plan};
 use serde_json::{Value, json};
 
-use support::{Run, config, engine, told};
+use support::{Run, config, engine, messages, told};
 
 /// One signal more than the models need, and a view of all rows as they come.
 const ROWS: &str = "[signals]\na = {}\nb = {}\nr = {}\n[views.v]\nfeatures = [\"*\"]\n";
@@ -259,7 +261,63 @@ fn contributions_are_told_of_results_that_a_person_looks_at() {
         let normal = all[0]["anomaly"].as_object_mut().unwrap();
         assert!(normal.remove("contributions").is_some());
         assert_eq!(flagged, all, "nothing else differs");
+        config.models.contributions = ContributionsOf::None;
+        for result in &mut all {
+            result["anomaly"]
+                .as_object_mut()
+                .unwrap()
+                .remove("contributions");
+        }
+        assert_eq!(told(&config, &log, topic), all);
+        let reason = &told(&config, &log, "alarm")[0]["reason"];
+        assert!(
+            reason.as_str().unwrap().ends_with("a 100 %, b 0 %"),
+            "{reason}"
+        );
     }
+}
+
+/// Which headers the records of an engine have, by the output.
+#[derive(Default)]
+struct HeadersOf(BTreeMap<&'static str, Vec<&'static str>>);
+
+impl Publisher for HeadersOf {
+    type Error = Infallible;
+
+    fn record(&mut self, record: &OutputRecord<'_>) -> Result<(), Infallible> {
+        let output = match record.output {
+            Output::Alarm(_) => "alarm",
+            _ => "result",
+        };
+        let names = record.headers.iter().map(|(name, _)| *name).collect();
+        self.0.insert(output, names);
+        Ok(())
+    }
+
+    fn set_aside(&mut self, _: &SetAsideRecord<'_>) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+#[test]
+fn results_may_have_their_id_as_the_only_header() {
+    let config = config(&format!(
+        "[alarms.warm]\nmodel = \"plain\"\nabove = 0.3\n{ROWS}serve plain v\n"
+    ));
+    let log = [("x".to_owned(), reading(0, 2.0, 0.0).to_string())];
+    let headers = |headers| {
+        let mut engine = engine(&config);
+        engine.assign(0, 0, 0, Vec::new());
+        let step = engine.step(&messages(&log, 0..1)).unwrap();
+        let mut of = HeadersOf::default();
+        let Ok(()) = Encoder::new("p", "in", headers).publish(&step, &mut of);
+        of.0
+    };
+    let all = headers(Headers::CloudEvents);
+    assert_eq!(all["result"].len(), 7);
+    let short = headers(Headers::Id);
+    assert_eq!(short["result"], ["ce_id"]);
+    assert_eq!(short["alarm"], all["alarm"], "an alarm keeps all of them");
 }
 
 #[test]

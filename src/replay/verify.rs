@@ -61,7 +61,7 @@ pub(super) fn run(args: &PastArgs, mut config: Config, reply: reply::Output) -> 
     let versions = Versions::said(&config, &plan)?;
     let served = served(&plan, &versions);
     let mut verify = Verify::new(&config, served, &history.stretch, &records);
-    let mut encoder = Encoder::new(&config.name, &config.source.topic);
+    let mut encoder = Encoder::new(&config.name, &config.source.topic, config.sink.headers);
     let on = |step: &Step<'_>| {
         encoder.publish(step, &mut verify)?;
         while verify.is_ahead() {

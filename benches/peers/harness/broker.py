@@ -18,6 +18,8 @@ from .places import ROOT
 
 # Seconds that a new topic may take; far off, because others may use the machine.
 LEADER_LIMIT = 30
+# As in production: all workers, threads and processes of a contestant have their partitions from the start.
+JOIN_MILLIS = 3_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def throw_away():
     script = str(ROOT / "scripts/kafka.sh")
     folder = tempfile.mkdtemp(prefix="forewarn-peers.")
     try:
-        up = [script, "up", "--port", "0", "--dir", folder]
+        up = [script, "up", "--port", "0", "--dir", folder, "--join", str(JOIN_MILLIS)]
         # `up` leaves the broker behind, which must not hold this process's pipe open.
         subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
         with open(os.path.join(folder, "address")) as address, open(os.path.join(folder, "broker.pid")) as pid:

@@ -34,27 +34,30 @@ def nothing():
     pass
 
 
+# What Forewarn publishes where nothing else is asked for.
+RECORD_OF_DEFAULT = "contributions of all features in anomalous results, CloudEvents headers"
+
 # --- Forewarn ----------------------------------------------------------------------------------------------------
 
 
-def forewarn(workers):
+def forewarn(workers, short=False):
     plural = "worker" if workers == 1 else "workers"
+    record = "results without contributions, their id as the only header" if short else RECORD_OF_DEFAULT
     return Contestant(
-        name=f"forewarn-{workers}",
-        title=f"Forewarn, {workers} {plural}",
+        name=f"forewarn-{'short-' if short else ''}{workers}",
+        title=f"Forewarn, {workers} {plural}{', short record' if short else ''}",
         versions=f"{forewarn_version()}, ONNX Runtime {runtime_version()}",
-        settings="commit every 25 ms, behind a backlog less often; alarms, contributions of all features in anomalous results, CloudEvents headers, state "
-        "written every minute",
+        settings=f"commit every 25 ms, behind a backlog less often; alarms, {record}, state written every minute",
         commit_interval=0.025,
         build=nothing,
-        commands=lambda job: [[places.binary(), "run", "--config", str(forewarn_config(job, workers))]
+        commands=lambda job: [[places.binary(), "run", "--config", str(forewarn_config(job, workers, short))]
                               + ["--create-topics", "8"]],
         form="full",
         workloads=EVERY,
     )  # fmt: skip
 
 
-def forewarn_config(job, workers):
+def forewarn_config(job, workers, short):
     """The workload's file with other names, and a copy of the model, beside which the admitted one is stored."""
     repository = job.folder / "models" / job.model.parts[-3]
     shutil.copytree(job.model.parent.parent, repository, dirs_exist_ok=True)
@@ -73,6 +76,9 @@ def forewarn_config(job, workers):
         text, found = re.subn(rf'^{key} = ".*"$', f'{key} = "{here}"', text, count=1, flags=re.MULTILINE)
         if not found:
             raise RuntimeError(f"{job.workload.config} has no {key}")
+    if short:
+        text = text.replace("[models]\n", '[models]\ncontributions = "none"\n')
+        text = text.replace("[sink]\n", '[sink]\nheaders = "id"\n')
     path = job.folder / "pipeline.toml"
     path.write_text(f"{text}\n[service]\nworkers = {workers}\n")
     return path
@@ -237,6 +243,8 @@ ALL = {
     for contestant in [
         forewarn(1),
         forewarn(2),
+        forewarn(1, short=True),
+        forewarn(2, short=True),
         relay("whole", "Relay: messages copied whole"),
         relay("short", f"Relay: {LEAN_BYTES} bytes of each message", LEAN_BYTES),
         python("1", "1 process", 1),

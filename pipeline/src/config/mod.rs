@@ -23,7 +23,7 @@ pub use models::{ContributionsOf, Models, Reload};
 pub use problem::{Problem, Problems};
 pub use sections::{
     Align, AssetSource, Clock, Delivery, Duplicates, EventTime, EventTimeConfig, Format, Guarantee,
-    Kafka, Limits, Narrow, OrNever, Service, Sink, Source, Start, StatusConfig, TimeUnit, Traces,
-    View, Window,
+    Headers, Kafka, Limits, Narrow, OrNever, Service, Sink, Source, Start, StatusConfig, TimeUnit,
+    Traces, View, Window,
 };
 pub use serving::{AlarmConfig, Canary, Challenger, Levels, ServedModel, Watch};

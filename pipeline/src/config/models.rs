@@ -64,8 +64,9 @@ pub struct Models {
     #[serde(default = "max_row_time", with = "humantime_serde")]
     pub max_row_time: Duration,
     /// Which results of a model that tells the contribution of each feature carry them: `flagged`, those that are
-    /// anomalous or beyond an alarm's limit; or `all`, which makes the others larger by a number for each feature
-    /// (of the shipped model of cars, with 18, about twice as large, headers included). Default: flagged.
+    /// anomalous or beyond an alarm's limit; `all`, which makes the others larger by a number for each feature (of the
+    /// shipped model of cars, with 18, about twice as large, headers included); or `none`. An alarm names the largest in
+    /// any case. Default: flagged.
     #[serde(default)]
     pub contributions: ContributionsOf,
     /// How far from training features and scores may be.
@@ -85,6 +86,7 @@ pub enum Reload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ContributionsOf {
+    None,
     #[default]
     Flagged,
     All,

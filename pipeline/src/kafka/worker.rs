@@ -137,7 +137,7 @@ impl Worker {
             pace: Pace::new(config.source.max_batch_messages),
             notices,
             engine: Engine::new(&config, plan),
-            encoder: Encoder::new(&config.name, &config.source.topic),
+            encoder: Encoder::new(&config.name, &config.source.topic, config.sink.headers),
             sink: Sink::open(&config, number)
                 .map_err(|error| WorkerError::from(error).explained(&config, None))?,
             traced: Traced::new(&config, number, tracer),

@@ -185,9 +185,14 @@ impl Plan {
 
     /// Does a result carry the contributions that its model has of each feature?
     pub fn tells_contributions(&self, of: &PlannedModel, verdict: &Verdict<'_>) -> bool {
-        let alarms = self.groups[of.group].alarms.iter();
-        self.contributions == ContributionsOf::All
-            || is_flagged(verdict, alarms.map(|at| &self.alarms[*at]))
+        match self.contributions {
+            ContributionsOf::None => false,
+            ContributionsOf::All => true,
+            ContributionsOf::Flagged => {
+                let alarms = self.groups[of.group].alarms.iter();
+                is_flagged(verdict, alarms.map(|at| &self.alarms[*at]))
+            }
+        }
     }
 
     /// Lets rows come as they do for its models, and scores none of them.

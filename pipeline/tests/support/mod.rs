@@ -7,6 +7,7 @@ use std::path::Path;
 
 use forewarn_models::Loader;
 use forewarn_pipeline::alarms::AlarmEvent;
+use forewarn_pipeline::config::Headers;
 use forewarn_pipeline::engine::Step;
 use forewarn_pipeline::marks::Mark;
 use forewarn_pipeline::message::Message;
@@ -166,7 +167,7 @@ impl<'a> Run<'a> {
         engine.assign(0, 0, publish_from, marks);
         Run {
             engine,
-            encoder: Encoder::new("p", "in"),
+            encoder: Encoder::new("p", "in", Headers::default()),
             published: Published::default(),
         }
     }

@@ -65,7 +65,7 @@ fn whole(
     on: &mut impl FnMut(Output),
 ) -> Result<Engine> {
     let mut engine = Engine::new(config, Plan::build(config, &Loader::trusted())?);
-    let mut encoder = Encoder::new(&config.name, &config.source.topic);
+    let mut encoder = Encoder::new(&config.name, &config.source.topic, config.sink.headers);
     let replay = Replay::open(config, &mut engine)?;
     let below = |message: &&Message<'_>| {
         committed
@@ -154,7 +154,7 @@ fn swapped(
     on: &mut impl FnMut(Output),
 ) -> Result<()> {
     let mut engine = Engine::new(config, Plan::build(config, &Loader::trusted())?);
-    let mut encoder = Encoder::new(&config.name, &config.source.topic);
+    let mut encoder = Encoder::new(&config.name, &config.source.topic, config.sink.headers);
     let mut input = Vec::new();
     let replay = Replay::open(config, &mut engine)?;
     let wanted =
