@@ -34,15 +34,16 @@ def nothing():
     pass
 
 
-# What Forewarn publishes where nothing else is asked for.
-RECORD_OF_DEFAULT = "contributions of all features in anomalous results, CloudEvents headers"
-
 # --- Forewarn ----------------------------------------------------------------------------------------------------
+
+
+# What is published where nothing else is asked for.
+DEFAULT_RECORD = "contributions of all features in anomalous results, CloudEvents headers"
 
 
 def forewarn(workers, short=False):
     plural = "worker" if workers == 1 else "workers"
-    record = "results without contributions, their id as the only header" if short else RECORD_OF_DEFAULT
+    record = "results without contributions, their id as the only header" if short else DEFAULT_RECORD
     return Contestant(
         name=f"forewarn-{'short-' if short else ''}{workers}",
         title=f"Forewarn, {workers} {plural}{', short record' if short else ''}",
