@@ -45,7 +45,7 @@ impl Serving {
     }
 
     /// Or until the service has ended by itself, which [`Self::end`] tells of.
-    fn wait_until(&self, done: impl Fn(&Totals) -> bool) {
+    pub fn wait_until(&self, done: impl Fn(&Totals) -> bool) {
         while !done(&self.metrics.totals()) && !self.thread.is_finished() {
             std::thread::sleep(Duration::from_millis(1));
         }
