@@ -19,7 +19,7 @@ use forewarn_pipeline::kafka::client::{self, Role};
 use forewarn_pipeline::kafka::topics;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use support::{PARTITIONS, Serving, commits, cpu_seconds, feed};
+use support::{PARTITIONS, Serving, commits, cpu_seconds, feed, rename};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -122,17 +122,14 @@ fn drain(brokers: &str, name: &str, file: &str, readings: u64, fill: impl FnOnce
         let mut config = shipped.clone();
         config.models.contributions = contributions;
         let told = every.0.map_or(0, |every| every.as_secs());
-        config.name = format!(
+        let name = format!(
             "bench-{}-{}-{told}-{contributions:?}",
-            config.name,
+            shipped.name,
             std::process::id()
         );
+        rename(&mut config, &name);
         config.kafka.brokers = brokers.to_owned();
         config.source.topic.clone_from(&topic);
-        config.sink.predictions = format!("{}-out", config.name);
-        config.sink.dead_letters = format!("{}-dead", config.name);
-        config.sink.late = format!("{}-late", config.name);
-        config.sink.alarms = format!("{}-alarms", config.name);
         config.delivery.snapshot_every = every;
         run(what, config, readings);
     }

@@ -20,7 +20,7 @@ use std::time::Instant;
 use forewarn_pipeline::Config;
 use forewarn_pipeline::config::ContributionsOf;
 
-use support::{Serving, commits, cpu_seconds, feed, memory};
+use support::{Serving, commits, cpu_seconds, feed, memory, rename};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -123,13 +123,12 @@ fn main() {
 
 fn run(brokers: &str, case: &Case, name: &str) {
     let mut config = Config::load(Path::new("deploy/cars.toml")).expect("the shipped file");
-    config.name = format!("growth-{}-{name}", std::process::id());
+    rename(
+        &mut config,
+        &format!("growth-{}-{name}", std::process::id()),
+    );
     brokers.clone_into(&mut config.kafka.brokers);
     config.source.topic = case.topic();
-    config.sink.predictions = format!("{}-out", config.name);
-    config.sink.dead_letters = format!("{}-dead", config.name);
-    config.sink.late = format!("{}-late", config.name);
-    config.sink.alarms = format!("{}-alarms", config.name);
     config.models.contributions = ContributionsOf::None;
     config.service.workers = case.workers;
     let serving = Serving::start(config, case.partitions);

@@ -31,7 +31,7 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use support::{PARTITIONS, Serving, commits};
+use support::{PARTITIONS, Serving, commits, rename};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -114,13 +114,9 @@ fn run(brokers: &str, rate: u64, guarantee: Guarantee, title: &str) {
 
 fn config(brokers: &str, name: &str, guarantee: Guarantee) -> Config {
     let mut config = Config::load(Path::new("deploy/cars.toml")).expect("the shipped file");
-    name.clone_into(&mut config.name);
+    rename(&mut config, name);
     brokers.clone_into(&mut config.kafka.brokers);
     config.source.topic = format!("{name}-in");
-    config.sink.predictions = format!("{name}-out");
-    config.sink.dead_letters = format!("{name}-dead");
-    config.sink.late = format!("{name}-late");
-    config.sink.alarms = format!("{name}-alarms");
     config.delivery.guarantee = guarantee;
     config
 }

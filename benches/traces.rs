@@ -15,7 +15,6 @@ mod support;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use forewarn_pipeline::Config;
@@ -25,7 +24,7 @@ use forewarn_pipeline::kafka::topics;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use support::{PARTITIONS, Serving, cpu_seconds};
+use support::{PARTITIONS, Serving, cpu_seconds, feed, rename};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -75,12 +74,8 @@ fn main() {
     for round in 0..ROUNDS {
         for (place, (_, headers, per_second)) in SETTINGS.into_iter().enumerate() {
             let mut config = shipped.clone();
-            config.name = format!("bench-traces-{id}-{round}-{place}");
+            rename(&mut config, &format!("bench-traces-{id}-{round}-{place}"));
             config.source.topic = topic(headers);
-            config.sink.predictions = format!("{}-out", config.name);
-            config.sink.dead_letters = format!("{}-dead", config.name);
-            config.sink.late = format!("{}-late", config.name);
-            config.sink.alarms = format!("{}-alarms", config.name);
             config.service.traces = per_second.map(|per_second| Traces {
                 endpoint: endpoint.clone(),
                 per_second,
@@ -112,18 +107,10 @@ fn main() {
 fn cars() -> Vec<String> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let file = dir.path().join("cars.jsonl");
-    let fed = Command::new(env!("CARGO_BIN_EXE_forewarn"))
-        .args([
-            "feed", "cars", "--assets", "3000", "--steps", "100", "--output",
-        ])
-        .arg(&file)
-        .output()
-        .expect("the binary starts");
-    assert!(
-        fed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&fed.stderr)
-    );
+    let path = file.to_str().expect("UTF-8 path");
+    feed(&[
+        "cars", "--assets", "3000", "--steps", "100", "--output", path,
+    ]);
     let text = std::fs::read_to_string(&file).expect("lines");
     text.lines().map(str::to_owned).collect()
 }

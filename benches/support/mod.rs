@@ -15,6 +15,15 @@ use forewarn_pipeline::{Config, Service, Shutdown};
 /// Of a topic, where nothing else is said.
 pub const PARTITIONS: usize = 8;
 
+/// Names a pipeline, and gives topics of its own to what it publishes.
+pub fn rename(config: &mut Config, name: &str) {
+    name.clone_into(&mut config.name);
+    config.sink.predictions = format!("{name}-out");
+    config.sink.dead_letters = format!("{name}-dead");
+    config.sink.late = format!("{name}-late");
+    config.sink.alarms = format!("{name}-alarms");
+}
+
 /// A service in a thread of this process.
 pub struct Serving {
     pub metrics: Arc<Metrics>,

@@ -77,6 +77,8 @@ def forewarn_config(job, workers, short):
         text, found = re.subn(rf'^{key} = ".*"$', f'{key} = "{here}"', text, count=1, flags=re.MULTILINE)
         if not found:
             raise RuntimeError(f"{job.workload.config} has no {key}")
+    served = re.search(r'^\[\[models\.serve\]\]\nname = "(.*)"$', text, re.MULTILINE)[1]
+    text = text.replace(f'"{served}"', f'"{job.model.parts[-3]}"')
     if short:
         text = text.replace("[models]\n", '[models]\ncontributions = "none"\n')
         text = text.replace("[sink]\n", '[sink]\nheaders = "id"\n')

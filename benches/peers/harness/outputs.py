@@ -172,8 +172,7 @@ def compare(ours, theirs, form, tolerance):
     apart = np.abs(theirs.values - ours.values) > tolerance * np.abs(ours.values)
     for what, unequal in [
         ("value", apart),
-        # A value that lies at the threshold may be on either side of it.
-        ("verdict", (theirs.anomalous != ours.anomalous) & (apart | (theirs.values == ours.values))),
+        ("verdict", theirs.anomalous != ours.anomalous),
         ("time", theirs.times != ours.times),
         ("asset", np.array([a != b for a, b in zip(theirs.assets, ours.assets)])),
     ]:

@@ -4,6 +4,7 @@ same.
 Not here: values (`feeds.py`, `forewarn feed`), models that are made for this (`models.py`).
 """
 
+import dataclasses
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +72,20 @@ def feed_windows(binary, brokers, topic, assets, steps):
     feeds.cars(brokers, topic, assets, steps)
 
 
+ENGINES = Workload(
+    name="engines",
+    what="turbofan engines, an LSTM of 64 over the last 30 readings of 14 signals, for each reading",
+    config=PEERS / "workloads/engines.toml",
+    model=ZOO / "turbofan-rul/1/model.onnx",
+    make=None,
+    feed=feed_engines,
+    # 5,000 engines are 600,000 readings; sequences are full after a quarter of them.
+    steps=120,
+    windowed=False,
+    prefix="engine-",
+    tolerance=1e-4,
+)
+
 WORKLOADS = {
     workload.name: workload
     for workload in [
@@ -87,30 +102,13 @@ WORKLOADS = {
             prefix="car",
             tolerance=1e-6,
         ),
-        Workload(
-            name="engines",
-            what="turbofan engines, an LSTM of 64 over the last 30 readings of 14 signals, for each reading",
-            config=PEERS / "workloads/engines.toml",
-            model=ZOO / "turbofan-rul/1/model.onnx",
-            make=None,
-            feed=feed_engines,
-            # 5,000 engines are 600,000 readings; sequences are full after a quarter of them.
-            steps=120,
-            windowed=False,
-            prefix="engine-",
-            tolerance=1e-4,
-        ),
-        Workload(
+        ENGINES,
+        dataclasses.replace(
+            ENGINES,
             name="engines-state",
             what="turbofan engines, the same LSTM one reading at a time, its state of each engine kept",
-            config=PEERS / "workloads/engines-state.toml",
             model=Path("models/turbofan-rul-step/1/model.onnx"),
             make=models.step,
-            feed=feed_engines,
-            steps=120,
-            windowed=False,
-            prefix="engine-",
-            tolerance=1e-4,
         ),
         Workload(
             name="windows",
