@@ -79,14 +79,35 @@ pub fn commits(totals: &Totals) -> String {
 
 /// User and system time of this process so far.
 pub fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    seconds(&std::fs::read_to_string("/proc/self/stat").unwrap_or_default())
+}
+
+/// User and system time in a `stat` of proc(5).
+fn seconds(stat: &str) -> f64 {
     let behind_name = stat.rsplit(')').next().unwrap_or_default();
-    // Fields 14 and 15 of proc(5), in clock ticks of 1/100 s.
+    // Fields 14 and 15, in clock ticks of 1/100 s.
     let ticks = behind_name.split_whitespace().skip(11).take(2);
     ticks
         .filter_map(|field| field.parse::<f64>().ok())
         .sum::<f64>()
         / 100.0
+}
+
+/// CPU seconds of the broker at hand, and those of the threads in which it compiles its own code; `None` where it is not
+/// one of `scripts/kafka.sh with`.
+pub fn broker_seconds() -> Option<(f64, f64)> {
+    let folder = std::env::var("FOREWARN_TEST_BROKER_DIR").ok()?;
+    let pid = std::fs::read_to_string(format!("{folder}/broker.pid")).ok()?;
+    let (mut all, mut compiling) = (0.0, 0.0);
+    for thread in std::fs::read_dir(format!("/proc/{}/task", pid.trim())).ok()? {
+        let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).unwrap_or_default();
+        let seconds = seconds(&stat);
+        all += seconds;
+        if stat.contains("(C1 Compiler") || stat.contains("(C2 Compiler") {
+            compiling += seconds;
+        }
+    }
+    Some((all, compiling))
 }
 
 /// A figure of this process in KiB, such as `VmRSS:`.

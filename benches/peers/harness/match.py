@@ -1,5 +1,6 @@
 """The comparison itself: one contestant after the other on the same topic, each judged against the first one."""
 
+import statistics
 import sys
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -7,12 +8,16 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from . import alone, observe, outputs, places
 from .broker import Topics
 from .contestant import Job, end_of_log, running
+from .contestants import ALL
 from .report import Result, Run
 from .workloads import PARTITIONS
 
 INPUT = "readings"
 # Without anything new for so long, or for so many commit intervals, a run that has enough records is over.
 QUIET, QUIET_COMMITS = 3.0, 4
+# The broker is warm when its compiler took less than this share of its CPU time in a whole run; no more runs than these
+# are spent on it.
+COMPILING, WARM_RUNS, RELAY = 0.1, 12, ALL["relay-whole"]
 
 
 def play(workload, contestants, readings, rounds, broker, folder, patience):
@@ -30,13 +35,14 @@ def play(workload, contestants, readings, rounds, broker, folder, patience):
         model = folder / workload.model
         workload.make(model)
     results = {contestant.name: Result(contestant) for contestant in contestants}
-    warm = Job(brokers, INPUT, "warm-out", "warm", folder / "warm", workload, model)
-    ours = reference(contestants[0], warm, broker, patience, source_ends)
+    ours = reference(contestants[0], job_of("warm", brokers, folder, workload, model), broker, patience, source_ends)
+    warm_up(contestants[0], lambda name: job_of(name, brokers, folder, workload, model), broker, patience, source_ends)
+    limits = [alone.rate(model)]
     for number in range(rounds):
         for contestant in contestants[:: -1 if number % 2 else 1]:
             result, name = results[contestant.name], f"{contestant.name}-{number}"
             say(f"{contestant.title}, round {number + 1} of {rounds}")
-            job = Job(brokers, INPUT, f"{name}-out", name, folder / name, workload, model)
+            job = job_of(name, brokers, folder, workload, model)
             try:
                 seen, found = run(contestant, job, broker, patience, source_ends)
             except (RuntimeError, KafkaException) as failed:
@@ -45,7 +51,13 @@ def play(workload, contestants, readings, rounds, broker, folder, patience):
                 continue
             result.add(judged(workload, contestant.form, readings, seen, ours, found))
             say(told(result))
-    return list(results.values()), alone.rate(model)
+        limits.append(alone.rate(model))
+    say(f"the model alone, in turns with them: {', '.join(f'{limit:,.0f}' for limit in limits)} rows/s")
+    return list(results.values()), statistics.median(limits)
+
+
+def job_of(name, brokers, folder, workload, model):
+    return Job(brokers, INPUT, f"{name}-out", name, folder / name, workload, model)
 
 
 def judged(workload, form, readings, seen, ours, found):
@@ -72,7 +84,20 @@ def reference(contestant, job, broker, patience, source_ends):
     return found
 
 
-def run(contestant, job, broker, patience, source_ends):
+def warm_up(contestant, job, broker, patience, source_ends):
+    """The relay, which asks most of a broker, and a contestant in turns, until its compiler has little left to do."""
+    for number in range(WARM_RUNS):
+        before = observe.compiler_seconds(broker.pid), observe.cpu_seconds(broker.pid)
+        run((RELAY, contestant)[number % 2], job(f"warm-{number}"), broker, patience, source_ends, read=False)
+        compiling = observe.compiler_seconds(broker.pid) - before[0]
+        share = compiling / (observe.cpu_seconds(broker.pid) - before[1])
+        say(f"  the broker's compiler took {share:.0%} of its CPU time")
+        if share < COMPILING:
+            break
+
+
+def run(contestant, job, broker, patience, source_ends, read=True):
+    """(what was seen, the outputs, unless they are not to be read)."""
     job.folder.mkdir()
     # A client of its own for each: one that has met a missing topic goes on for a while to believe it missing.
     topics = Topics(job.brokers)
@@ -84,7 +109,8 @@ def run(contestant, job, broker, patience, source_ends):
             expected = readings if contestant.form == outputs.COPIES else job.workload.outputs(readings)
             watched = observe.Watched(processes, broker.pid, lambda: topics.ends(job.output, PARTITIONS))
             seen = observe.watch(watched, expected, quiet, patience)
-        return seen, outputs.read(job.brokers, job.output, job.workload, source_ends, contestant.form)
+        found = outputs.read(job.brokers, job.output, job.workload, source_ends, contestant.form) if read else None
+        return seen, found
     finally:
         topics.delete(job.output)
 

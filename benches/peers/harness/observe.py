@@ -146,6 +146,20 @@ def _ticks(pid):
     return sum(int(field) for field in text.rpartition(")")[2].split()[11:15])
 
 
+def compiler_seconds(pid):
+    """CPU time of the threads in which a JVM compiles its own code."""
+    ticks = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name = (task / "comm").read_text().strip()
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if name.startswith(("C1 Compiler", "C2 Compiler")):
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS
+
+
 def peak_rss(pid):
     """Bytes at the highest (VmHWM), of the process and its living descendants."""
     total = 0

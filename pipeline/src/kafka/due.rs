@@ -2,17 +2,17 @@
 //!
 //! ```text
 //!   up to date      commit-interval ──▶ commit ──▶ commit-interval ──▶ commit     results are soon visible
-//!   behind          four times as long as the last commit took ──▶ commit         a backlog is soon worked off
+//!   behind          nine times as long as the last commit took ──▶ commit         a backlog is soon worked off
 //! ```
 //!
-//! A commit is some questions to the brokers, one after the other, and the worker waits for the answers. Behind a
-//! backlog no result is early, so a commit is to take a fifth of the time at the most, and brokers that answer slowly
-//! are asked less often.
+//! A commit is some questions to the brokers, one after the other, which is work for them however little it commits.
+//! Behind a backlog no result is early, so commits are to take a tenth of the time at the most, and brokers that answer
+//! slowly are asked less often.
 
 use std::time::{Duration, Instant};
 
 /// Of the time until the next commit, in times of the last one.
-const WORK: u32 = 4;
+const WORK: u32 = 9;
 /// The longest interval behind a backlog: what is read again after a crash, and how old a result gets at the end.
 const LONGEST: Duration = Duration::from_millis(500);
 
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behind_a_backlog_a_commit_takes_a_fifth_of_the_time() {
+    fn behind_a_backlog_a_commit_takes_a_tenth_of_the_time() {
         let ms = Duration::from_millis;
         let begun = Instant::now();
         let mut due = Due::new(ms(25), begun);
@@ -72,8 +72,8 @@ mod tests {
         due.committed(ms(20), begun);
         assert_eq!(due.within(begun), ms(25), "up to date");
         due.read(true);
-        assert_eq!(due.within(begun), ms(80));
-        due.committed(ms(3), begun);
+        assert_eq!(due.within(begun), ms(180));
+        due.committed(ms(2), begun);
         assert_eq!(due.within(begun), ms(25), "never sooner than asked for");
         due.committed(ms(900), begun);
         assert_eq!(due.within(begun), ms(500), "nor for ever");

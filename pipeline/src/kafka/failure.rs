@@ -20,6 +20,8 @@ pub enum WorkerError {
     Consumer(#[from] KafkaError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("the system gives no thread for a commit: {0}")]
+    Thread(std::io::Error),
     #[error("notices: {0}")]
     Notices(#[from] ReadError),
     #[error(
@@ -43,7 +45,7 @@ impl WorkerError {
             WorkerError::Engine(error) => error.disposition(),
             WorkerError::Notices(ReadError::Kafka(error)) => kafka_disposition(error),
             WorkerError::Notices(_) | WorkerError::Fenced { .. } => Disposition::Halt,
-            WorkerError::Trial { .. } => Disposition::Retry,
+            WorkerError::Thread(_) | WorkerError::Trial { .. } => Disposition::Retry,
         }
     }
 

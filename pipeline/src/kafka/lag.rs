@@ -39,13 +39,14 @@ impl Lag {
         }
     }
 
-    /// Everything that was read of `partitions` is committed.
-    pub fn committed(&mut self, partitions: impl Iterator<Item = i32>) {
-        for partition in partitions {
-            if let Some(at) = self.read_at.get(&partition) {
-                self.committed_at.insert(partition, *at);
-            }
-        }
+    /// Timestamp of the last record that was read.
+    pub fn read_at(&self, partition: i32) -> Option<i64> {
+        self.read_at.get(&partition).copied()
+    }
+
+    /// Everything up to a record with this timestamp is committed.
+    pub fn committed(&mut self, partition: i32, at: i64) {
+        self.committed_at.insert(partition, at);
     }
 
     /// The partition is given up, or read again.
@@ -149,13 +150,14 @@ mod tests {
             message(0, Some(6)),
             message(1, Some(7)),
         ]);
-        lag.committed([0].into_iter());
-        assert_eq!(lag.committed_at, HashMap::from([(0, 6)]));
+        let at = lag.read_at(0).expect("it was read");
+        // Read while that is being committed.
         lag.read(&[message(0, Some(9))]);
-        assert_eq!(lag.committed_at[&0], 6, "not committed yet");
+        lag.committed(0, at);
+        assert_eq!(lag.committed_at, HashMap::from([(0, 6)]));
+        assert_eq!(lag.read_at(1), Some(7));
         lag.forget(0);
-        lag.committed([0, 1].into_iter());
-        assert_eq!(lag.committed_at, HashMap::from([(1, 7)]));
+        assert_eq!((lag.read_at(0), lag.committed_at.len()), (None, 0));
         let now = Instant::now();
         assert!(lag.is_due(now) && !lag.is_due(now) && lag.is_due(now + EVERY));
         lag.tell_soon();

@@ -183,8 +183,8 @@ impl Source {
         fatal.is_some_and(|(code, _)| fenced(code))
     }
 
-    /// Waits at most `idle` for a message, then gathers up to `most` until the batch is full or has waited long
-    /// enough. A rebalance ends the batch.
+    /// Waits at most `idle` for a message, then gathers up to `most` until the batch is full, or has waited long
+    /// enough, which is not beyond `idle` either. A rebalance ends the batch.
     pub fn poll<'a>(
         &'a self,
         idle: Duration,
@@ -200,11 +200,12 @@ impl Source {
         most: usize,
         batch: &mut Vec<BorrowedMessage<'a>>,
     ) -> KafkaResult<()> {
+        let begun = Instant::now();
         let Some(first) = self.take(idle)? else {
             return Ok(());
         };
         batch.push(first);
-        let deadline = Instant::now() + self.max_wait;
+        let deadline = (Instant::now() + self.max_wait).min(begun + idle);
         while batch.len() < most {
             // What is fetched already comes without a look at the clock, which costs more than the message.
             if let Some(message) = self.take(Duration::ZERO)? {

@@ -35,6 +35,12 @@ const MOST_KEPT: usize = 10_000;
 /// Where a message stands: its partition and offset.
 pub(crate) type Place = (i32, i64);
 
+#[derive(Default)]
+struct Committing {
+    processing: Vec<Context>,
+    sent: Vec<Context>,
+}
+
 /// The spans of one worker. Without a tracer it makes none.
 pub(super) struct Traced(Option<Spans>);
 
@@ -51,6 +57,8 @@ struct Spans {
     fresh: usize,
     /// `send` spans that are not committed.
     sent: Vec<Context>,
+    /// Spans, of both kinds, that the commit under way will end.
+    committing: Committing,
     kept: Kept,
 }
 
@@ -71,6 +79,7 @@ impl Traced {
             processing: Vec::new(),
             fresh: 0,
             sent: Vec::new(),
+            committing: Committing::default(),
             kept: Kept::default(),
         });
         Traced(spans)
@@ -131,18 +140,31 @@ impl Traced {
         headers
     }
 
-    /// What was sent is committed, by a commit that lasted from `begun` until now.
-    pub fn committed(&mut self, begun: Instant) {
+    /// What was sent so far is being committed; what comes is not.
+    pub fn committing(&mut self) {
         if let Some(spans) = &mut self.0 {
-            spans.below(Stage::Commit, &spans.processing, (begun, Instant::now()));
-            spans.end(None);
+            spans.fresh = 0;
+            let Committing { processing, sent } = &mut spans.committing;
+            processing.append(&mut spans.processing);
+            sent.append(&mut spans.sent);
+        }
+    }
+
+    /// It is committed, by a commit that lasted so long.
+    pub fn committed(&mut self, (begun, ended): (Instant, Instant)) {
+        if let Some(spans) = &mut self.0 {
+            let Committing { processing, sent } = std::mem::take(&mut spans.committing);
+            spans.below(Stage::Commit, &processing, (begun, ended));
+            end(sent.into_iter().chain(processing), None);
         }
     }
 
     /// What was not committed will come again.
     pub fn aborted(&mut self, reason: &str) {
+        self.committing();
         if let Some(spans) = &mut self.0 {
-            spans.end(Some(reason));
+            let Committing { processing, sent } = std::mem::take(&mut spans.committing);
+            end(sent.into_iter().chain(processing), Some(reason));
             spans.kept = Kept::default();
         }
     }
@@ -203,16 +225,15 @@ impl Spans {
             span.end_with_timestamp(wall(ended));
         }
     }
+}
 
-    /// Ends what is open, as failed where there is a reason.
-    fn end(&mut self, reason: Option<&str>) {
-        self.fresh = 0;
-        for context in self.sent.drain(..).chain(self.processing.drain(..)) {
-            if let Some(reason) = reason {
-                context.span().set_status(Status::error(reason.to_owned()));
-            }
-            context.span().end();
+/// Ends spans, as failed where there is a reason.
+fn end(spans: impl Iterator<Item = Context>, reason: Option<&str>) {
+    for context in spans {
+        if let Some(reason) = reason {
+            context.span().set_status(Status::error(reason.to_owned()));
         }
+        context.span().end();
     }
 }
 

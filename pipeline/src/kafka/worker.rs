@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   loop:  poll a batch → step → send outputs ─┐
+//!          │   commit interval over? meanwhile commit outputs + offsets of before, now and then with state
 //!          ├ a partition is quiet? close what is due by the clock, send the mark
 //!          ├ another topic says something about an asset? tell the engine, send the mark
-//!          ├ commit interval over? ─────────── commit outputs + offsets, now and then with state
 //!          ├ partitions revoked?   commit first, then give them up
 //!          ├ partitions assigned?  find where to resume, rebuild state, then publish
 //!          └ error?                abort, forget state, go back to the committed offsets
@@ -27,6 +27,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
 use super::client;
+use super::committing::{Commit, beside};
 use super::crossed;
 use super::due::Due;
 use super::failure::WorkerError;
@@ -68,6 +69,13 @@ pub struct Seat {
     pub tracer: Option<SdkTracer>,
     /// When it is to stop.
     pub shutdown: Shutdown,
+}
+
+/// What became of a batch, and of the commit beside it.
+struct Batch {
+    /// When the commit had ended.
+    ended: Option<Result<Instant, WorkerError>>,
+    worked: Result<(), WorkerError>,
 }
 
 /// One worker of a pipeline.
@@ -229,14 +237,19 @@ impl Worker {
 
     /// One batch, and what is due after it.
     fn turn(&mut self) -> Result<(), WorkerError> {
-        let idle = if self.has_uncommitted() {
-            self.due.within(Instant::now()).min(IDLE)
-        } else {
-            IDLE
-        };
         self.take_swaps()?;
         self.take_notices()?;
-        self.batch(idle)?;
+        let commit = self.commit_due()?;
+        let idle = match commit.is_none() && self.has_uncommitted() {
+            true => self.due.within(Instant::now()).min(IDLE),
+            false => IDLE,
+        };
+        let Batch { ended, worked } = self.batch(idle, commit.as_ref());
+        if let Some((commit, ended)) = commit.zip(ended) {
+            // Also where the batch has failed: what is committed must not be said again.
+            self.committed(commit, ended?);
+        }
+        worked?;
         self.close_quiet()?;
         self.notice_failed();
         while let Some(event) = self.source.rebalance() {
@@ -246,16 +259,12 @@ impl Worker {
                 answered => answered?,
             }
         }
-        // A partition may have gone quiet since its state was written down.
-        let has_work = self.has_uncommitted() || !self.to_write(State::Due).is_empty();
-        if has_work && self.due.within(Instant::now()).is_zero() {
-            self.commit()?;
-        }
         self.tell();
         Ok(())
     }
 
-    fn batch(&mut self, idle: Duration) -> Result<(), WorkerError> {
+    /// Reads and scores a batch, while `commit` is asked for, and then sends what it caused, unless that has failed.
+    fn batch(&mut self, idle: Duration, commit: Option<&Commit>) -> Batch {
         let Worker {
             engine,
             encoder,
@@ -282,56 +291,73 @@ impl Worker {
         } else {
             pace.most()
         };
-        let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
-        let begun = Instant::now();
-        source.poll(idle, most, &mut batch)?;
-        due.read(batch.len() == most);
-        if batch.is_empty() {
-            sink.poll();
-            return Ok(());
-        }
-        let polled = Instant::now();
-        traced.read(&batch, begun, |(partition, offset)| {
-            let mut states = engine.partitions();
-            states.any(|state| state.partition == partition && offset >= state.publish_from)
-        });
-        let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
-        lag.read(&messages);
-        if *has_timers {
-            let now = Instant::now();
-            for messages in messages.chunk_by(|a, b| a.partition == b.partition) {
-                quiet.heard(messages[0].partition, now);
+        let consumer = source.consumer();
+        let (ended, scored) = beside(commit, sink, consumer, || -> Result<_, WorkerError> {
+            let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
+            let begun = Instant::now();
+            source.poll(idle, most, &mut batch)?;
+            due.read(batch.len() == most);
+            if batch.is_empty() {
+                return Ok(None);
             }
+            let polled = Instant::now();
+            traced.read(&batch, begun, |(partition, offset)| {
+                let mut states = engine.partitions();
+                states.any(|state| state.partition == partition && offset >= state.publish_from)
+            });
+            let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
+            lag.read(&messages);
+            if *has_timers {
+                let now = Instant::now();
+                for messages in messages.chunk_by(|a, b| a.partition == b.partition) {
+                    quiet.heard(messages[0].partition, now);
+                }
+            }
+            let step = engine.step(&messages)?;
+            Ok(Some((batch, step, [begun, polled, Instant::now()])))
+        });
+        if let Some(Err(_)) = ended {
+            return Batch {
+                ended,
+                worked: Ok(()),
+            };
         }
-        let step = engine.step(&messages)?;
-        let scored = Instant::now();
-        swapping.judge(&step)?;
-        let mut publisher = BatchPublisher::new(sink, traced, &batch);
-        pulse::call("produce", || encoder.publish(&step, &mut publisher))?;
-        let (counts, sent) = (publisher.counts, Instant::now());
-        for (stage, begun, ended) in [
-            (Stage::Poll, begun, polled),
-            (Stage::DecodeAndScore, polled, scored),
-            (Stage::EncodeAndSend, scored, sent),
-        ] {
-            metrics.stage(stage, ended - begun);
-            traced.stage(stage, begun, ended);
-        }
-        if counts.has_results() {
-            pace.took(messages.len(), sent - polled);
-        }
-        metrics.step(&step, &config.models.serve);
-        crossed::say(drift.look(&step, &metrics.drift, sent));
-        let inputs = Inputs {
-            messages: messages.len() as u64,
-            readings: step.readings,
-            ignored: step.ignored,
-            familiar: step.familiar,
-            duplicates: step.duplicates,
+        let send = || {
+            if let Some((batch, step, [begun, polled, scored])) = scored? {
+                swapping.judge(&step)?;
+                let sending = Instant::now();
+                let mut publisher = BatchPublisher::new(sink, traced, &batch);
+                pulse::call("produce", || encoder.publish(&step, &mut publisher))?;
+                let (counts, sent) = (publisher.counts, Instant::now());
+                for (stage, begun, ended) in [
+                    (Stage::Poll, begun, polled),
+                    (Stage::DecodeAndScore, polled, scored),
+                    (Stage::EncodeAndSend, sending, sent),
+                ] {
+                    metrics.stage(stage, ended - begun);
+                    traced.stage(stage, begun, ended);
+                }
+                if counts.has_results() {
+                    pace.took(batch.len(), (scored - polled) + (sent - sending));
+                }
+                metrics.step(&step, &config.models.serve);
+                crossed::say(drift.look(&step, &metrics.drift, sent));
+                let inputs = Inputs {
+                    messages: batch.len() as u64,
+                    readings: step.readings,
+                    ignored: step.ignored,
+                    familiar: step.familiar,
+                    duplicates: step.duplicates,
+                };
+                metrics.batch(inputs, &counts);
+            }
+            sink.poll();
+            Ok(())
         };
-        metrics.batch(inputs, &counts);
-        sink.poll();
-        Ok(())
+        Batch {
+            worked: send(),
+            ended,
+        }
     }
 
     /// Says once which challengers are left out.
