@@ -118,6 +118,50 @@ fn metrics_tell_exactly_what_was_done_and_a_stop_drains() {
 }
 
 #[test]
+fn behind_a_backlog_commits_take_little_of_the_time() {
+    let Some(brokers) = brokers() else { return };
+    // So short that without a rule for backlogs one commit would follow the other.
+    let always = service("").replace("instance", "commit-interval = \"1ms\"\ninstance");
+    let toml = fixture_models(&["plain"]) + &always;
+    let pipeline = Pipeline::new("backlog", &brokers, SOURCE, &toml);
+    create_topic(&brokers, &pipeline.topic, 2);
+    let readings = 300_000;
+    feed(&Feeder::new(&brokers, &pipeline.topic), 0..readings);
+    let served = Served::start(&pipeline, &[]);
+    let figures = || {
+        let of = |what| {
+            served.metric(&format!(
+                "forewarn_stage_seconds_{what}{{stage=\"commit\"}}"
+            ))
+        };
+        let done = served.metric("forewarn_readings_total") as usize;
+        (done, of("count"), of("sum"), Instant::now())
+    };
+    // From when the first batches, which are small, are over.
+    let deadline = Instant::now() + WAIT;
+    let wait_for = |enough: usize| loop {
+        let now = figures();
+        if now.0 >= enough {
+            return now;
+        }
+        assert!(Instant::now() < deadline, "{} of {enough}", now.0);
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let (begun, ended) = (wait_for(readings / 10), wait_for(readings));
+    let (commits, committing) = (ended.1 - begun.1, ended.2 - begun.2);
+    let took = (ended.3 - begun.3).as_secs_f64();
+    assert!(commits >= 1.0, "no commit in {took} s");
+    assert!(
+        committing < took / 2.0,
+        "{commits} commits took {committing} s of {took} s"
+    );
+    // And all that was scored is committed soon.
+    let records = read_committed(&brokers, &pipeline.predictions, readings, WAIT);
+    assert_eq!(records.len(), readings);
+    assert!(served.running.terminate().success());
+}
+
+#[test]
 fn readiness_waits_for_state() {
     let Some(brokers) = brokers() else { return };
     let from_the_log = service("").replace("instance", "snapshot-every = \"never\"\ninstance");

@@ -332,6 +332,27 @@ fn what_was_published_is_what_the_log_gives_until_one_value_is_changed() {
 }
 
 #[test]
+fn short_records_are_verified_by_their_id_alone() {
+    let Some(past) = Past::new("short") else {
+        return;
+    };
+    let config = fs::read_to_string(past.pipeline.config()).unwrap();
+    let config = config
+        .replace("[sink]\n", "[sink]\nheaders = \"id\"\n")
+        .replace("[models]\n", "[models]\ncontributions = \"none\"\n");
+    fs::write(past.pipeline.config(), config).unwrap();
+    let records = past.live();
+    for record in &records {
+        let names: Vec<&str> = record.headers.keys().map(String::as_str).collect();
+        assert_eq!(names, ["ce_id"]);
+        assert!(record.json()["anomaly"]["contributions"].is_null());
+    }
+    let (status, told) = verify(past.pipeline.config());
+    assert_eq!(status, Some(0), "{told:#}");
+    assert_eq!(told["predictions"]["counts"]["equal"], records.len());
+}
+
+#[test]
 fn an_alarm_is_explained_from_the_log() {
     let Some(past) = Past::new("explain") else {
         return;

@@ -12,9 +12,10 @@
 //! that was written down, which `takeover.rs` uses. `past.rs` reads a log up to its present end, for these and for
 //! `replay.rs`. `renewal.rs` replaces clients that have wedged, `settling.rs` ends what they left undecided.
 //! `identity.rs` refuses to start beside a process of the same identity, `farewell.rs` tells it which static members
-//! have stopped, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be. `committing.rs` is
-//! what a worker commits, `due.rs` when, `failure.rs` what ends its turn. `writing.rs` says when state is written down, `traced.rs` which spans there are of sampled messages, `crossed.rs` when a model drifts.
-//! `killpoint.rs` names where a test may let the process die.
+//! have stopped, `lag.rs` knows how far behind each partition is, `pace.rs` how large a batch may be. `worker.rs` is the
+//! loop, `batch.rs` a batch, `committing.rs` what is committed beside it, `due.rs` when, `failure.rs` what ends a turn.
+//! `writing.rs` says when state is written down, `traced.rs` which spans there are of sampled messages, `crossed.rs` when
+//! a model drifts. `killpoint.rs` names where a test may let the process die.
 //!
 //! `published.rs` reads outputs, to be compared with what the log gives.
 //!
@@ -23,9 +24,11 @@
 //! `dead_letters.rs` reads what was refused, and `redrive.rs` sends it again; `produce.rs` is what all producers do.
 //!
 //! Invariants:
-//! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others);
+//! - a thread creates, uses and drops its own clients (dropping one elsewhere has deadlocked others); only the thread of
+//!   a commit borrows them for that time;
 //! - every client configuration comes from [`client::config`].
 
+mod batch;
 pub mod client;
 mod committing;
 pub mod copy;

@@ -13,9 +13,9 @@
 //! Invariant: the state is rebuilt from the log, never kept across an abort. After an error the records
 //! since the last commit are read again as if for the first time.
 //!
-//! Not here: what is committed (`committing.rs`) and when (`due.rs`), errors and what they mean (`failure.rs`), how it comes to that state
-//! (`takeover.rs`), when it is written down (`writing.rs`), swaps (`swapping.rs`), and clients that have wedged
-//! (`renewal.rs`).
+//! Not here: a batch (`batch.rs`), what is committed (`committing.rs`) and when (`due.rs`), errors and what they mean
+//! (`failure.rs`), how it comes to that state (`takeover.rs`), when it is written down (`writing.rs`), swaps
+//! (`swapping.rs`), and clients that have wedged (`renewal.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,10 +24,9 @@ use std::time::{Duration, Instant};
 use opentelemetry_sdk::trace::SdkTracer;
 use rdkafka::Offset;
 use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
 
+use super::batch::Turned;
 use super::client;
-use super::committing::{Commit, beside};
 use super::crossed;
 use super::due::Due;
 use super::failure::WorkerError;
@@ -35,7 +34,6 @@ use super::idle::Quiet;
 use super::lag::Lag;
 use super::notices::NoticeReader;
 use super::pace::Pace;
-use super::replay::borrow;
 use super::sink::{BatchPublisher, Sink};
 use super::source::{Rebalance, Source};
 use super::swapping::{Links, Swapping};
@@ -46,8 +44,7 @@ use crate::config::Config;
 use crate::drift::watch::Watcher;
 use crate::engine::{Disposition, Engine};
 use crate::marks::Mark;
-use crate::message::Message;
-use crate::metrics::{Inputs, Metrics, Stage};
+use crate::metrics::{Inputs, Metrics};
 use crate::plan::Plan;
 use crate::publish::Encoder;
 use crate::pulse;
@@ -71,13 +68,6 @@ pub struct Seat {
     pub shutdown: Shutdown,
 }
 
-/// What became of a batch, and of the commit beside it.
-struct Batch {
-    /// When the commit had ended.
-    ended: Option<Result<Instant, WorkerError>>,
-    worked: Result<(), WorkerError>,
-}
-
 /// One worker of a pipeline.
 pub struct Worker {
     pub(super) config: Arc<Config>,
@@ -98,16 +88,16 @@ pub struct Worker {
     pub(super) written: HashMap<i32, Written>,
     pub(super) due: Due,
     /// Can anything become due without a record?
-    has_timers: bool,
+    pub(super) has_timers: bool,
     pub(super) quiet: Quiet,
     pub(super) lag: Lag,
-    pace: Pace,
+    pub(super) pace: Pace,
     /// Where the plan has statuses that other topics tell.
     pub(super) notices: Option<NoticeReader>,
     pub(super) swapping: Swapping,
     /// Challengers that are left out, as places in the plan.
     failed: HashSet<usize>,
-    drift: Watcher,
+    pub(super) drift: Watcher,
     pub(super) number: usize,
     pub(super) shutdown: Shutdown,
 }
@@ -244,7 +234,7 @@ impl Worker {
             true => self.due.within(Instant::now()).min(IDLE),
             false => IDLE,
         };
-        let Batch { ended, worked } = self.batch(idle, commit.as_ref());
+        let Turned { ended, worked } = self.batch(idle, commit.as_ref());
         if let Some((commit, ended)) = commit.zip(ended) {
             // Also where the batch has failed: what is committed must not be said again.
             self.committed(commit, ended?);
@@ -261,103 +251,6 @@ impl Worker {
         }
         self.tell();
         Ok(())
-    }
-
-    /// Reads and scores a batch, while `commit` is asked for, and then sends what it caused, unless that has failed.
-    fn batch(&mut self, idle: Duration, commit: Option<&Commit>) -> Batch {
-        let Worker {
-            engine,
-            encoder,
-            source,
-            sink,
-            traced,
-            metrics,
-            quiet,
-            has_timers,
-            swapping,
-            lag,
-            pace,
-            due,
-            drift,
-            config,
-            ..
-        } = self;
-        // Rebuilding state is quick, and says nothing of the pace.
-        let rebuilds = engine
-            .partitions()
-            .all(|state| state.next_offset < state.publish_from);
-        let most = if rebuilds {
-            config.source.max_batch_messages
-        } else {
-            pace.most()
-        };
-        let consumer = source.consumer();
-        let (ended, scored) = beside(commit, sink, consumer, || -> Result<_, WorkerError> {
-            let mut batch: Vec<BorrowedMessage<'_>> = Vec::new();
-            let begun = Instant::now();
-            source.poll(idle, most, &mut batch)?;
-            due.read(batch.len() == most);
-            if batch.is_empty() {
-                return Ok(None);
-            }
-            let polled = Instant::now();
-            traced.read(&batch, begun, |(partition, offset)| {
-                let mut states = engine.partitions();
-                states.any(|state| state.partition == partition && offset >= state.publish_from)
-            });
-            let messages: Vec<Message<'_>> = batch.iter().map(borrow).collect();
-            lag.read(&messages);
-            if *has_timers {
-                let now = Instant::now();
-                for messages in messages.chunk_by(|a, b| a.partition == b.partition) {
-                    quiet.heard(messages[0].partition, now);
-                }
-            }
-            let step = engine.step(&messages)?;
-            Ok(Some((batch, step, [begun, polled, Instant::now()])))
-        });
-        if let Some(Err(_)) = ended {
-            return Batch {
-                ended,
-                worked: Ok(()),
-            };
-        }
-        let send = || {
-            if let Some((batch, step, [begun, polled, scored])) = scored? {
-                swapping.judge(&step)?;
-                let sending = Instant::now();
-                let mut publisher = BatchPublisher::new(sink, traced, &batch);
-                pulse::call("produce", || encoder.publish(&step, &mut publisher))?;
-                let (counts, sent) = (publisher.counts, Instant::now());
-                for (stage, begun, ended) in [
-                    (Stage::Poll, begun, polled),
-                    (Stage::DecodeAndScore, polled, scored),
-                    (Stage::EncodeAndSend, sending, sent),
-                ] {
-                    metrics.stage(stage, ended - begun);
-                    traced.stage(stage, begun, ended);
-                }
-                if counts.has_results() {
-                    pace.took(batch.len(), (scored - polled) + (sent - sending));
-                }
-                metrics.step(&step, &config.models.serve);
-                crossed::say(drift.look(&step, &metrics.drift, sent));
-                let inputs = Inputs {
-                    messages: batch.len() as u64,
-                    readings: step.readings,
-                    ignored: step.ignored,
-                    familiar: step.familiar,
-                    duplicates: step.duplicates,
-                };
-                metrics.batch(inputs, &counts);
-            }
-            sink.poll();
-            Ok(())
-        };
-        Batch {
-            worked: send(),
-            ended,
-        }
     }
 
     /// Says once which challengers are left out.
