@@ -123,7 +123,9 @@ fn behind_a_backlog_commits_take_little_of_the_time() {
     // So short that without a rule for backlogs one commit would follow the other.
     let always = service("").replace("instance", "commit-interval = \"1ms\"\ninstance");
     let toml = fixture_models(&["plain"]) + &always;
-    let pipeline = Pipeline::new("backlog", &brokers, SOURCE, &toml);
+    // Small batches: there is at most one commit for each.
+    let source = format!("{SOURCE}\nmax-batch-messages = 256");
+    let pipeline = Pipeline::new("backlog", &brokers, &source, &toml);
     create_topic(&brokers, &pipeline.topic, 2);
     let readings = 300_000;
     feed(&Feeder::new(&brokers, &pipeline.topic), 0..readings);
