@@ -108,7 +108,8 @@ def relay(name, title, most=None):
         name=f"relay-{name}",
         title=title,
         versions="rdkafka as Forewarn has it",
-        settings="copies each message to the same partition and does nothing else; clients and commits as Forewarn's",
+        settings="copies each message to the same partition and does nothing else; clients as Forewarn's, commits as often, "
+        "which it waits for",
         commit_interval=0.025,
         build=built_relay,
         commands=lambda job: [[places.relay(), "--brokers", job.brokers, "--input", job.input, "--output", job.output,

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The clients have the settings of a worker (`pipeline/src/kafka/client.rs`), the loop is the shortest that commits
-//! as a worker does behind a backlog (`due.rs`): every 25 ms, or four times as long as the last commit took. Whatever a
-//! service does besides comes on top.
+//! as a worker does behind a backlog (`due.rs`): every 25 ms, or nine times as long as the last commit took. Unlike a
+//! worker it does nothing while it waits for a commit. Whatever a service does besides comes on top.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,7 +28,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// As `delivery.commit-interval` is by default.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(25);
 /// Of the time until the next commit, in times of the last one.
-const WORK: u32 = 4;
+const WORK: u32 = 9;
+const LONGEST: Duration = Duration::from_millis(500);
 /// What a call to the brokers may take.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -73,7 +74,7 @@ fn main() {
     let mut interval = COMMIT_INTERVAL;
     loop {
         let took = relay(&args, &consumer, &producer, interval);
-        interval = COMMIT_INTERVAL.max(took * WORK);
+        interval = COMMIT_INTERVAL.max((took * WORK).min(LONGEST));
     }
 }
 
@@ -94,6 +95,8 @@ fn relay(
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(_))) => continue,
             Some(Err(error)) => panic!("{error}"),
+            // Up to date: what is read is not to wait for a longer interval.
+            None if begun.elapsed() >= COMMIT_INTERVAL => break,
             None => {
                 std::thread::sleep(Duration::from_millis(1));
                 read = 0;
