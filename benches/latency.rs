@@ -9,9 +9,9 @@
 //!
 //! Readings of 10,000 simulated cars, 8 partitions, `deploy/cars.toml`. Generator, broker, service and reader share the
 //! machine; runs that are told as `to warm up` come first, until the broker, a JVM, has compiled its code. The first 5 s
-//! of a run are not counted, the next 20 s are. Event times are the generator's clock in microseconds, so what the generator's and the reader's client add is part
-//! of the figure. A rate that the machine does not bear shows as a latency of seconds; its row says how much was behind
-//! at the end.
+//! of a run are not counted, the next 20 s are. Event times are the generator's clock in microseconds, so what the
+//! generator's and the reader's client add is part of the figure. A rate that the machine does not bear shows as a latency
+//! of seconds; its row says how much was behind at the end.
 
 mod support;
 
