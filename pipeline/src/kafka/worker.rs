@@ -86,6 +86,8 @@ pub struct Worker {
     pub(super) unsettled: bool,
     /// State of each owned partition that was written down.
     pub(super) written: HashMap<i32, Written>,
+    /// When one was the last time, or when the worker began.
+    pub(super) latest_written: Instant,
     pub(super) due: Due,
     /// Can anything become due without a record?
     pub(super) has_timers: bool,
@@ -145,6 +147,7 @@ impl Worker {
             farewells: HashSet::new(),
             unsettled: false,
             written: HashMap::new(),
+            latest_written: Instant::now(),
             due: Due::new(config.delivery.commit_interval, Instant::now()),
             swapping: Swapping::new(links, rules, name),
             failed: HashSet::new(),
