@@ -30,7 +30,7 @@ mod record;
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use forewarn_models::{Model, Verdict};
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -286,41 +286,8 @@ impl EventTimestamp {
 impl fmt::Display for EventTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = DateTime::<Utc>::from_timestamp_micros(self.0).unwrap_or_default();
-        match u32::try_from(time.year()) {
-            Ok(year) if year <= 9999 => f.write_str(short(year, &time, &mut [0; LENGTH])),
-            _ => f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-        }
+        f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
     }
-}
-
-/// Of `2026-01-01T00:00:00.000000Z`.
-const LENGTH: usize = 27;
-
-/// As `to_rfc3339_opts` writes it, without its allocation: each result has such a time. Fractions have as many digits as
-/// they need, in threes.
-fn short<'b>(year: u32, time: &DateTime<Utc>, text: &'b mut [u8; LENGTH]) -> &'b str {
-    text.copy_from_slice(b"0000-00-00T00:00:00.000000Z");
-    let mut put = |end: usize, digits: usize, mut value: u32| {
-        for place in text[end - digits..end].iter_mut().rev() {
-            *place = b'0' + (value % 10) as u8;
-            value /= 10;
-        }
-    };
-    put(4, 4, year);
-    put(7, 2, time.month());
-    put(10, 2, time.day());
-    put(13, 2, time.hour());
-    put(16, 2, time.minute());
-    put(19, 2, time.second());
-    let micros = time.timestamp_subsec_micros();
-    put(26, 6, micros);
-    let end = match micros {
-        0 => 19,
-        _ if micros.is_multiple_of(1_000) => 23,
-        _ => 26,
-    };
-    text[end] = b'Z';
-    std::str::from_utf8(&text[..=end]).unwrap_or_default()
 }
 
 impl Serialize for EventTimestamp {
@@ -339,22 +306,8 @@ impl<'de> Deserialize<'de> for EventTimestamp {
 #[cfg(test)]
 mod tests {
     use forewarn_models::ScoreOrder;
-    use proptest::prelude::*;
 
     use super::*;
-
-    proptest! {
-        /// Years before 0 and after 9999, whole seconds and milliseconds among them.
-        #[test]
-        fn times_are_written_as_chrono_writes_them(
-            seconds in prop_oneof![-100_000_000_000_i64..400_000_000_000, 0_i64..4_000_000_000],
-            fraction in prop_oneof![Just(0), (0..1_000_i64).prop_map(|ms| ms * 1_000), 0..1_000_000_i64],
-        ) {
-            let time = EventTimestamp(seconds * 1_000_000 + fraction);
-            let told = DateTime::<Utc>::from_timestamp_micros(time.0).unwrap();
-            prop_assert_eq!(time.to_string(), told.to_rfc3339_opts(SecondsFormat::AutoSi, true));
-        }
-    }
 
     #[test]
     fn what_is_written_is_read_back() {
