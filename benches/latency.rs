@@ -99,13 +99,9 @@ fn warm_up(brokers: &str) {
 
 /// `waits`: as by default; otherwise as soon as can be.
 fn run(brokers: &str, rate: u64, (guarantee, waits): (Guarantee, bool), title: &str) {
-    let name = format!("latency-{rate}-{title}-{}", std::process::id()).replace(' ', "-");
-    let mut config = config(brokers, &name, guarantee);
-    if !waits {
-        config.source.max_batch_wait = Duration::from_millis(1);
-        let options = &mut config.kafka.options;
-        options.insert("linger.ms".to_owned(), "1".to_owned());
-    }
+    // A rate may be asked for several times.
+    let name = format!("latency-{rate}-{title}-{}", now()).replace(' ', "-");
+    let config = config(brokers, &name, guarantee, waits);
     let (kafka, input, output) = (
         config.kafka.clone(),
         config.source.topic.clone(),
@@ -143,12 +139,17 @@ fn run(brokers: &str, rate: u64, (guarantee, waits): (Guarantee, bool), title: &
     println!("  {}", commits(&ended));
 }
 
-fn config(brokers: &str, name: &str, guarantee: Guarantee) -> Config {
+fn config(brokers: &str, name: &str, guarantee: Guarantee, waits: bool) -> Config {
     let mut config = Config::load(Path::new("deploy/cars.toml")).expect("the shipped file");
     rename(&mut config, name);
     brokers.clone_into(&mut config.kafka.brokers);
     config.source.topic = format!("{name}-in");
     config.delivery.guarantee = guarantee;
+    if !waits {
+        config.source.max_batch_wait = Duration::from_millis(1);
+        let options = &mut config.kafka.options;
+        options.insert("linger.ms".to_owned(), "1".to_owned());
+    }
     config
 }
 
