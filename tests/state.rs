@@ -25,9 +25,10 @@ const ASSETS: usize = 40;
 const PARTITIONS: usize = 4;
 
 /// A pipeline with the fixture `weighted`: 1·a₋₂ + 10·a₋₁ + 100·a₀, the first row standing for earlier ones.
-fn pipeline(name: &str, brokers: &str) -> Pipeline {
-    let toml = fixture_models(&["weighted"])
-        + "[delivery]\ninstance = \"one\"\nsnapshot-every = \"50ms\"\n";
+fn pipeline(name: &str, brokers: &str, snapshot_every: &str) -> Pipeline {
+    let models = fixture_models(&["weighted"]);
+    let toml =
+        format!("{models}[delivery]\ninstance = \"one\"\nsnapshot-every = \"{snapshot_every}\"\n");
     let pipeline = Pipeline::new(
         name,
         brokers,
@@ -122,9 +123,9 @@ fn delete_log(brokers: &str, topic: &str) {
 }
 
 /// Two readings of each asset, scored by a service that goes on; nothing without a broker.
-fn begun(name: &str) -> Option<(String, Pipeline, Feeder, Running)> {
+fn begun(name: &str, snapshot_every: &str) -> Option<(String, Pipeline, Feeder, Running)> {
     let brokers = brokers()?;
-    let pipeline = pipeline(name, &brokers);
+    let pipeline = pipeline(name, &brokers, snapshot_every);
     let feeder = Feeder::new(&brokers, &pipeline.topic);
     feed(&feeder, 0);
     feed(&feeder, 1);
@@ -151,7 +152,7 @@ fn told(log: &Path, words: &str) -> usize {
 
 #[test]
 fn sequences_go_on_when_the_log_that_they_were_made_of_is_gone() {
-    let Some((brokers, pipeline, feeder, service)) = begun("state") else {
+    let Some((brokers, pipeline, feeder, service)) = begun("state", "50ms") else {
         return;
     };
     wait_until_written(&pipeline, 2);
@@ -186,7 +187,7 @@ fn sequences_go_on_when_the_log_that_they_were_made_of_is_gone() {
 
 #[test]
 fn state_of_no_use_is_told_and_rebuilt_from_the_log() {
-    let Some((brokers, pipeline, feeder, service)) = begun("damaged") else {
+    let Some((brokers, pipeline, feeder, service)) = begun("damaged", "50ms") else {
         return;
     };
     finish(service, &brokers, &pipeline, 2);
@@ -238,4 +239,24 @@ fn state_of_no_use_is_told_and_rebuilt_from_the_log() {
     let inspected = inspect(&pipeline);
     let mut partitions = inspected.iter();
     assert!(partitions.all(|partition| partition["offset"].is_u64()));
+}
+
+/// All readings are there from the start: a burst would have them written within some commits.
+#[test]
+fn partitions_are_written_down_evenly_over_the_interval() {
+    let Some((brokers, pipeline, _, service)) = begun("spread", "4s") else {
+        return;
+    };
+    wait_until_written(&pipeline, 2);
+    assert!(service.terminate().success());
+    let topic = format!("{}-state", pipeline.name);
+    let records = read_committed(&brokers, &topic, ASSETS + PARTITIONS, WAIT);
+    // What the assets of a partition share has an empty key; it is written last.
+    let shared = records
+        .iter()
+        .filter(|record| record.key.as_deref() == Some(b""));
+    let mut at: Vec<i64> = shared.filter_map(|record| record.timestamp).collect();
+    at.sort_unstable();
+    assert_eq!(at.len(), PARTITIONS, "each once");
+    assert!(at.windows(2).all(|pair| pair[1] - pair[0] >= 900), "{at:?}");
 }

@@ -100,7 +100,6 @@ impl Worker {
                     "state is taken from where it was written down"
                 );
                 written.offset = offset;
-                written.at = Some(Instant::now());
                 let assets = snapshot.assets.iter();
                 let assets = assets.map(|(name, asset)| (name.as_str(), asset));
                 self.engine.restore(partition, &snapshot.shared, assets);

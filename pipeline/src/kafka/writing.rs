@@ -10,6 +10,7 @@
 //!
 //! Not here: what a record holds (`saved.rs`), reading it back (`snapshots.rs`), the commit (`committing.rs`).
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::failure::WorkerError;
@@ -21,7 +22,7 @@ use crate::saved::{self, Change};
 /// Where the state of a partition was written down.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Written {
-    /// `None`: never.
+    /// `None`: not by this worker, since it has the partition.
     pub at: Option<Instant>,
     /// It is that before this record.
     pub offset: i64,
@@ -35,22 +36,33 @@ pub(super) enum State<'a> {
     All,
 }
 
-/// Has a partition's share of the interval passed since `latest`, when one was written down?
-fn may_write(now: Instant, latest: Instant, every: Duration, owned: usize) -> bool {
-    let share = every / u32::try_from(owned.max(1)).unwrap_or(u32::MAX);
-    now.saturating_duration_since(latest) >= share
+/// A partition that has come further than what is written down of it.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    partition: i32,
+    /// [`Written::at`].
+    at: Option<Instant>,
+    records: i64,
 }
 
-/// The partition that was written down longest ago, if that was an interval ago, or never.
+/// The partition of which state is due: it was written down an interval ago or not yet, and a partition's share of the
+/// interval has passed since `latest`, when one was the last time. The one that was written longest ago comes first, and
+/// of those that were not yet the one with most to read again: processes that live shortly get through all of them.
 fn due(
     now: Instant,
-    ahead: impl Iterator<Item = (Option<Instant>, i32)>,
+    latest: Instant,
     every: Duration,
+    owned: usize,
+    ahead: impl Iterator<Item = Ahead>,
 ) -> Option<i32> {
-    let is_due =
-        |at: &Option<Instant>| at.is_none_or(|at| now.saturating_duration_since(at) >= every);
-    let longest_ago = ahead.filter(|(at, _)| is_due(at)).min();
-    longest_ago.map(|(_, partition)| partition)
+    let since = |at| now.saturating_duration_since(at);
+    let share = every / u32::try_from(owned.max(1)).unwrap_or(u32::MAX);
+    if since(latest) < share {
+        return None;
+    }
+    let due = ahead.filter(|ahead| ahead.at.is_none_or(|at| since(at) >= every));
+    let first = due.min_by_key(|ahead| (ahead.at, Reverse(ahead.records)));
+    first.map(|ahead| ahead.partition)
 }
 
 impl Worker {
@@ -64,23 +76,24 @@ impl Worker {
         }
         let ahead = self.engine.partitions().filter_map(|state| {
             let written = self.written.get(&state.partition)?;
-            let is_ahead = state.next_offset > written.offset;
             // While it is rebuilt it is behind what is committed.
             let is_live = state.next_offset >= state.publish_from;
-            (is_ahead && is_live).then_some((written.at, state.partition))
+            let ahead = Ahead {
+                partition: state.partition,
+                at: written.at,
+                records: state.next_offset - written.offset,
+            };
+            (ahead.records > 0 && is_live).then_some(ahead)
         });
         match which {
-            State::All => ahead.map(|(_, partition)| partition).collect(),
+            State::All => ahead.map(|ahead| ahead.partition).collect(),
             State::Of(given_up) => ahead
-                .map(|(_, partition)| partition)
+                .map(|ahead| ahead.partition)
                 .filter(|partition| given_up.contains(partition))
                 .collect(),
             State::Due => {
-                let (now, owned) = (Instant::now(), self.written.len());
-                let due = match may_write(now, self.latest_written, every, owned) {
-                    true => due(now, ahead, every),
-                    false => None,
-                };
+                let owned = self.written.len();
+                let due = due(Instant::now(), self.latest_written, every, owned, ahead);
                 due.into_iter().collect()
             }
         }
@@ -134,20 +147,26 @@ impl Worker {
 mod tests {
     use super::*;
 
-    /// Of 4 partitions that all come further, looked at every 100 ms; written are the second and the partition.
+    const EVERY: Duration = Duration::from_mins(1);
+
+    fn ahead(partition: i32, at: Option<Instant>, records: i64) -> Ahead {
+        Ahead {
+            partition,
+            at,
+            records,
+        }
+    }
+
+    /// Of 4 partitions that all come further, looked at every 100 ms: second and partition of each writing.
     #[test]
     fn partitions_are_written_down_once_in_an_interval_and_spread_over_it() {
-        let every = Duration::from_secs(60);
         let begun = Instant::now();
         let (mut written, mut latest) = ([None; 4], begun);
         let mut seen = Vec::new();
         for tenth in 0..=1_300 {
             let now = begun + Duration::from_millis(100 * tenth);
-            if !may_write(now, latest, every, written.len()) {
-                continue;
-            }
-            let ahead = written.iter().copied().zip(0..);
-            if let Some(partition) = due(now, ahead, every) {
+            let all = (0..4).map(|partition| ahead(partition, written[partition as usize], 10));
+            if let Some(partition) = due(now, latest, EVERY, 4, all) {
                 written[partition as usize] = Some(now);
                 latest = now;
                 seen.push((tenth / 10, partition));
@@ -159,16 +178,19 @@ mod tests {
     }
 
     #[test]
-    fn one_partition_that_comes_further_is_not_written_in_the_time_of_the_others() {
-        let every = Duration::from_secs(60);
+    fn the_longest_without_comes_first_and_none_sooner_than_an_interval() {
         let begun = Instant::now();
-        let after = |seconds| begun + Duration::from_secs(seconds);
-        let ahead = || [(Some(begun), 7)].into_iter();
-        assert!(may_write(after(20), begun, every, 4));
-        assert_eq!(due(after(20), ahead(), every), None);
-        assert_eq!(due(after(60), ahead(), every), Some(7));
-        // Never written down: first.
-        let ahead = [(Some(begun), 7), (None, 8)].into_iter();
-        assert_eq!(due(after(60), ahead, every), Some(8));
+        let of_four = |seconds, ahead: &[Ahead]| {
+            let now = begun + Duration::from_secs(seconds);
+            due(now, begun, EVERY, 4, ahead.iter().copied())
+        };
+        // The others have nothing new: their time is not its own.
+        let one = ahead(7, Some(begun), 10);
+        assert_eq!(of_four(20, &[one]), None);
+        assert_eq!(of_four(60, &[one]), Some(7));
+        let never = [ahead(8, None, 5), ahead(9, None, 6)];
+        assert_eq!(of_four(14, &never), None);
+        assert_eq!(of_four(15, &never), Some(9), "most to read again");
+        assert_eq!(of_four(60, &[one, never[0]]), Some(8));
     }
 }
